@@ -1,0 +1,3 @@
+//! partner-gateway: internal services call partners' REST APIs through one gRPC door.
+
+pub mod operation;

@@ -1,0 +1,3 @@
+//! The binary: nothing yet, the library comes first.
+
+fn main() {}

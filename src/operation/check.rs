@@ -1,0 +1,307 @@
+//! What a partner's contract must say, checked when the gateway is built.
+//!
+//! A contract that leaves out what the gateway needs would fail on the first call,
+//! or worse, send a write twice or print a secret. So the build reads every
+//! annotation first and refuses what is missing or wrong.
+
+use std::collections::BTreeSet;
+
+use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+
+use super::options::{self, Effect, Encoding, HttpRule, MethodOptions, Place};
+use super::path::PathTemplate;
+use super::schema::{ADDITIONAL_FIELDS, SchemaBuilder};
+
+const STRUCT: &str = "google.protobuf.Struct";
+const TIMESTAMP: &str = "google.protobuf.Timestamp";
+const TELLING_WORDS: [&str; 5] = ["key", "secret", "token", "password", "credential"];
+
+/// Something wrong with an element of a contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file that holds the element.
+    pub file: String,
+    /// The element's path in its file descriptor, by which its line is found.
+    pub path: Vec<i32>,
+    /// The element's full name.
+    pub element: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Checks the contracts of all partner services in `pool`.
+pub fn check(pool: &DescriptorPool) -> Vec<Finding> {
+    let mut checker = Checker::default();
+    for service in pool.services() {
+        for method in service.methods() {
+            if options::partner(&service).is_some() {
+                checker.method(&method);
+            } else if options::method(&method).is_operation {
+                checker.find_method(&method, "its service has no (gateway.options.v1.partner)");
+            }
+        }
+    }
+    checker.findings
+}
+
+#[derive(Default)]
+struct Checker {
+    findings: Vec<Finding>,
+    seen: BTreeSet<String>,
+}
+
+impl Checker {
+    fn method(&mut self, method: &MethodDescriptor) {
+        let options = options::method(method);
+        if !options.is_operation {
+            return self.find_method(method, "it has no (gateway.options.v1.operation)");
+        }
+        for problem in problems_of_options(&options) {
+            self.find_method(method, problem);
+        }
+        if method.is_client_streaming() {
+            self.find_method(method, "a client stream has no form in REST");
+        }
+        self.binding(method, &options);
+        self.request(method, &options);
+        self.reply(method);
+    }
+
+    fn binding(&mut self, method: &MethodDescriptor, options: &MethodOptions) {
+        let Some(http) = &options.http else {
+            return self.find_method(method, "it has no (google.api.http) binding");
+        };
+        if http.verb.is_empty() || http.has_additional_bindings {
+            self.find_method(method, "it needs exactly one HTTP method and path");
+        }
+        match PathTemplate::parse(&http.path) {
+            Err(problem) => self.find_method(method, &problem),
+            Ok(path) => self.places(method, &path, http),
+        }
+        let (input, output) = (method.input(), method.output());
+        if !matches!(http.body.as_str(), "" | "*") && input.get_field_by_name(&http.body).is_none()
+        {
+            let problem = format!("the body {:?} is no field of {}", http.body, input.full_name());
+            self.find_method(method, &problem);
+        }
+        if http.body != "*" && input.get_field_by_name(ADDITIONAL_FIELDS).is_some() {
+            let problem = "the request's additional_fields need `body: \"*\"` to go to";
+            self.find_method(method, problem);
+        }
+        if http.body != "*" && options.encoding == Encoding::Form {
+            self.find_method(method, "a form needs `body: \"*\"`");
+        }
+        let name = &http.response_body;
+        if !name.is_empty() && !output.get_field_by_name(name).is_some_and(|f| f.is_list()) {
+            let problem =
+                format!("the response_body {name:?} is no list of {}", output.full_name());
+            self.find_method(method, &problem);
+        }
+    }
+
+    /// Checks that every field can be written where it goes.
+    fn places(&mut self, method: &MethodDescriptor, path: &PathTemplate, http: &HttpRule) {
+        let input = method.input();
+        for name in path.variables().filter(|name| input.get_field_by_name(name).is_none()) {
+            let problem =
+                format!("the path variable {{{name}}} is no field of {}", input.full_name());
+            self.find_method(method, &problem);
+        }
+        for field in input.fields().filter(|field| field.name() != ADDITIONAL_FIELDS) {
+            let place = options::field(&field).place;
+            let is_variable = path.variables().any(|name| name == field.name());
+            let is_body = http.body == "*" || http.body == field.name();
+            match place {
+                Place::Default if is_variable && !is_path_kind(&field) => {
+                    self.find_field(&field, "a list or a message cannot be in a path");
+                }
+                Place::Default if is_variable || is_body => {}
+                Place::Default | Place::Query if !has_text(&field) => {
+                    self.find_field(&field, "a map or a message cannot be in a query");
+                }
+                _ => {}
+            }
+            if is_variable && place != Place::Default {
+                self.find_field(&field, "a path variable has no other place");
+            }
+        }
+    }
+
+    fn request(&mut self, method: &MethodDescriptor, options: &MethodOptions) {
+        let input = method.input();
+        let is_object = options.http.as_ref().is_some_and(|http| http.body == "*");
+        self.message(&input, is_object);
+        let places: Vec<_> = input.fields().map(|field| options::field(&field).place).collect();
+        if options.effect == Some(Effect::WriteOnce) && !places.contains(&Place::RequestId) {
+            self.find_method(
+                method,
+                "a WRITE_ONCE request needs a field with place: PLACE_REQUEST_ID",
+            );
+        }
+        if options.encoding == Encoding::Form {
+            for field in input.fields().filter(|field| field.name() != ADDITIONAL_FIELDS) {
+                if matches!(field.kind(), Kind::Message(_)) {
+                    self.find_field(&field, "a form has only scalar fields");
+                }
+            }
+        }
+        for name in &options.echo {
+            self.echo(method, name);
+        }
+    }
+
+    fn echo(&mut self, method: &MethodDescriptor, name: &str) {
+        let (input, output) = (method.input(), method.output());
+        let fields = (input.get_field_by_name(name), output.get_field_by_name(name));
+        let problem = match fields {
+            (Some(from), Some(to)) if is_string(&from) && is_string(&to) => return,
+            (Some(_), Some(_)) => "is not one string in both request and reply",
+            _ => "is no field of both request and reply",
+        };
+        self.find_method(method, &format!("the echo {name:?} {problem}"));
+    }
+
+    fn reply(&mut self, method: &MethodDescriptor) {
+        self.message(&method.output(), true);
+    }
+
+    /// Checks a message and all that it holds, once.
+    fn message(&mut self, message: &MessageDescriptor, is_object: bool) {
+        if !self.seen.insert(message.full_name().to_owned()) {
+            return;
+        }
+        if let Err(problem) = SchemaBuilder::default().message(message) {
+            self.find(message.parent_file().name(), message.path(), message.full_name(), &problem);
+        }
+        match message.get_field_by_name(ADDITIONAL_FIELDS) {
+            Some(field) if is_struct(&field) => {}
+            Some(field) => self.find_field(&field, "it must be a google.protobuf.Struct"),
+            None if is_object => {
+                let problem =
+                    "a partner's JSON object needs `google.protobuf.Struct additional_fields`";
+                self.find(
+                    message.parent_file().name(),
+                    message.path(),
+                    message.full_name(),
+                    problem,
+                );
+            }
+            None => {}
+        }
+        for field in message.fields() {
+            self.field(&field);
+        }
+    }
+
+    fn field(&mut self, field: &FieldDescriptor) {
+        let options = options::field(field);
+        let name = field.name();
+        if options.secret.is_none() && name.split('_').any(|word| TELLING_WORDS.contains(&word)) {
+            self.find_field(
+                field,
+                "its name tells of a secret: mark it `secret: true` or `secret: false`",
+            );
+        }
+        if (options.place == Place::Header) == options.header.is_empty() {
+            self.find_field(field, "place: PLACE_HEADER and a header name go together");
+        }
+        if matches!(options.place, Place::Account | Place::RequestId | Place::Header)
+            && !is_string(field)
+        {
+            self.find_field(field, "an account, a request id or a header is one string");
+        }
+        if options.json_number && field.kind() != Kind::String {
+            self.find_field(field, "FORMAT_JSON_NUMBER is for string fields");
+        }
+        match field.kind() {
+            Kind::Enum(values) => {
+                for value in values.values().filter(|value| value.number() != 0) {
+                    if options::wire_name(&value).is_none() {
+                        let problem = "the value needs (gateway.options.v1.wire_name)";
+                        self.find(
+                            value.parent_enum().parent_file().name(),
+                            value.path(),
+                            value.full_name(),
+                            problem,
+                        );
+                    }
+                }
+            }
+            Kind::Message(message) if field.is_map() => {
+                if let Kind::Message(value) = message.map_entry_value_field().kind() {
+                    self.nested(&value);
+                }
+            }
+            Kind::Message(message) => self.nested(&message),
+            _ => {}
+        }
+    }
+
+    fn nested(&mut self, message: &MessageDescriptor) {
+        if !message.full_name().starts_with("google.protobuf.") {
+            self.message(message, true);
+        }
+    }
+
+    fn find_method(&mut self, method: &MethodDescriptor, problem: &str) {
+        self.find(method.parent_file().name(), method.path(), method.full_name(), problem);
+    }
+
+    fn find_field(&mut self, field: &FieldDescriptor, problem: &str) {
+        self.find(field.parent_file().name(), field.path(), field.full_name(), problem);
+    }
+
+    fn find(&mut self, file: &str, path: &[i32], element: &str, problem: &str) {
+        let finding = Finding {
+            file: file.to_owned(),
+            path: path.to_vec(),
+            element: element.to_owned(),
+            problem: problem.to_owned(),
+        };
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+}
+
+fn problems_of_options(options: &MethodOptions) -> Vec<&'static str> {
+    let mut problems = Vec::new();
+    if options.effect.is_none() {
+        problems.push("it does not say its effect");
+    }
+    if options.credentials.is_empty() || options.credentials.contains(&None) {
+        problems.push("it does not say its credentials");
+    }
+    if options.source.0.is_empty() || options.source.1.is_empty() {
+        problems.push("it does not say the document and the section it comes from");
+    }
+    if options.effect == Some(Effect::Read) && options.account_key.is_some() {
+        problems.push("a READ neither makes nor deletes the key of a sub-account");
+    }
+    problems
+}
+
+fn is_path_kind(field: &FieldDescriptor) -> bool {
+    !field.is_list() && !matches!(field.kind(), Kind::Message(_) | Kind::Bytes)
+}
+
+/// Whether a field's values have a text, by which a query can hold them.
+fn has_text(field: &FieldDescriptor) -> bool {
+    match field.kind() {
+        Kind::Message(message) => !field.is_map() && message.full_name() == TIMESTAMP,
+        _ => true,
+    }
+}
+
+fn is_string(field: &FieldDescriptor) -> bool {
+    field.kind() == Kind::String && !field.is_list()
+}
+
+fn is_struct(field: &FieldDescriptor) -> bool {
+    !field.is_list() && matches!(field.kind(), Kind::Message(m) if m.full_name() == STRUCT)
+}
+
+// The path is said because build.rs includes this file by a path of its own.
+#[cfg(test)]
+#[path = "check/tests.rs"]
+mod tests;
