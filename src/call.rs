@@ -1,0 +1,92 @@
+//! One exchange with a partner, as data.
+//!
+//! A [`Call`] is complete when it leaves the transcoder: the layers of the stack add
+//! to it and none reads the caller's message again. A [`Reply`] is the partner's
+//! answer before it is understood.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::operation::Operation;
+
+/// What a partner is to be asked.
+#[derive(Clone)]
+pub struct Call {
+    /// The rpc it is made for.
+    pub operation: &'static Operation,
+    /// The gateway's own id of the call, told to the caller as `x-request-id`.
+    pub id: Uuid,
+    /// The sub-account whose credential is used; `None` for the partner account itself.
+    pub account: Option<String>,
+    /// Path and query below the base URL, percent-encoded: what is sent, and what a
+    /// signature covers.
+    pub target: String,
+    /// Headers that the contract binds.
+    pub headers: HeaderMap,
+    /// The body, if the operation has one.
+    pub body: Option<Body>,
+    /// The caller's idempotency key.
+    pub request_id: Option<Uuid>,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+}
+
+/// A request body: the exact bytes that are sent and signed.
+#[derive(Clone)]
+pub struct Body {
+    /// Its `Content-Type`.
+    pub content_type: HeaderValue,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+/// What the partner answered, with a status of success.
+#[derive(Clone)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body, decompressed.
+    pub body: Bytes,
+    /// How many requests the partner was sent.
+    pub attempts: u32,
+    /// Whether it is the answer to an earlier call with the same request id.
+    pub replayed: bool,
+    /// The partner's own id of the request.
+    pub partner_request_id: Option<String>,
+}
+
+// Bodies, targets and headers hold personal data and secrets: Debug names the rpc and
+// sizes only.
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("rpc", &self.operation.rpc())
+            .field("id", &self.id)
+            .field("path", &self.operation.path.as_str())
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes of {:?}", self.bytes.len(), self.content_type)
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("body_len", &self.body.len())
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}
