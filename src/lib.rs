@@ -4,4 +4,5 @@ pub mod call;
 pub mod clock;
 pub mod error;
 pub mod operation;
+pub mod simulator;
 pub mod transcode;
