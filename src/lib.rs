@@ -2,7 +2,10 @@
 
 pub mod call;
 pub mod clock;
+pub mod credentials;
 pub mod error;
 pub mod operation;
+pub mod partner;
 pub mod simulator;
+pub mod stack;
 pub mod transcode;

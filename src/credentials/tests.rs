@@ -1,0 +1,170 @@
+use futures_util::FutureExt as _;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use secrecy::ExposeSecret;
+
+use super::*;
+use crate::call::Reply;
+use crate::stack::testing::{Example, call_with};
+
+fn pair(name: &str) -> KeyPair {
+    KeyPair { access_key: format!("ak-{name}"), secret_key: format!("sk-{name}").into() }
+}
+
+fn everything() -> Settings {
+    Settings {
+        client: Some(Client { id: "the-client".into(), secret: "cs-canary".into() }),
+        key_pair: Some(pair("parent")),
+        accounts: [("S-1".to_owned(), pair("sub"))].into(),
+        api_key: Some("key:canary".into()),
+    }
+}
+
+fn authenticator(settings: Settings) -> Authenticator {
+    let post: Post = Box::new(|path, body| {
+        assert_eq!(path, "/token");
+        assert!(body.bytes.ends_with(b"&client_id=the-client&client_secret=cs-canary"));
+        let body = r#"{"access_token":"tk-canary","token_type":"bearer","expires_in":60}"#;
+        let reply = Reply {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: body.into(),
+            attempts: 0,
+            replayed: false,
+            partner_request_id: None,
+        };
+        async move { Ok(reply) }.boxed()
+    });
+    let means = Means {
+        clock: Clock::from_fn(|| Timestamp::from_second(1_000).unwrap()),
+        tasks: TaskTracker::new(),
+        status: Arc::default(),
+        post,
+    };
+    Authenticator::new(Arc::new(Example), settings, means)
+}
+
+async fn header(settings: Settings, credential: Credential, name: &str) -> String {
+    let mut call = call_with(credential);
+    let carried = authenticator(settings).authorize(&mut call).await.unwrap();
+    let value = &call.headers[name];
+    assert!(value.is_sensitive());
+    let secret = carried.secrets.iter().any(|secret| {
+        let value = value.to_str().unwrap();
+        value.contains(secret.expose_secret())
+    });
+    assert!(secret, "the secret is known to be scrubbed");
+    value.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn each_credential_is_put_where_it_belongs() {
+    let bearer = header(everything(), Credential::ClientToken, "authorization").await;
+    assert_eq!(bearer, "Bearer tk-canary");
+    let basic = header(everything(), Credential::ApiKey, "authorization").await;
+    assert_eq!(basic, "Basic a2V5OmNhbmFyeTo=");
+    let parent = header(everything(), Credential::Signature, "x-signature").await;
+    assert_eq!(parent, "ak-parent sk-parent 1000 POST /things?a=b%20c 7");
+    let parent = header(everything(), Credential::AccountSignature, "x-signature").await;
+    assert!(parent.starts_with("ak-parent"), "no account is named");
+}
+
+#[tokio::test]
+async fn a_named_account_signs_with_its_own_key_and_never_with_another() {
+    let authenticator = authenticator(everything());
+    let mut call = call_with(Credential::AccountSignature);
+    call.account = Some("S-1".to_owned());
+    authenticator.authorize(&mut call).await.unwrap();
+    assert!(call.headers["x-signature"].to_str().unwrap().starts_with("ak-sub sk-sub"));
+
+    call.account = Some("S-2-canary".to_owned());
+    let error = authenticator.authorize(&mut call).await.unwrap_err();
+    let Kind::CredentialMissing { help } = error.kind() else { panic!("{error:?}") };
+    assert!(help.contains("configuration") && !help.contains("canary"), "{help}");
+    assert_eq!(error.outcome(), Outcome::NotSent);
+}
+
+#[tokio::test]
+async fn a_client_secret_comes_before_the_calls_own_form() {
+    let mut call = call_with(Credential::ClientSecret);
+    call.body.as_mut().unwrap().bytes = "scope=x".into();
+    let carried = authenticator(everything()).authorize(&mut call).await.unwrap();
+    let body = call.body.unwrap();
+    assert_eq!(body.content_type, "application/x-www-form-urlencoded");
+    assert_eq!(
+        body.bytes,
+        "grant_type=client_credentials&client_id=the-client&client_secret=cs-canary&scope=x"
+    );
+    assert!(matches!(carried.used, Used::Fixed));
+    assert!(!call.headers.contains_key(AUTHORIZATION));
+}
+
+#[tokio::test]
+async fn the_first_credential_that_is_configured_is_used() {
+    let both = [Credential::UserToken, Credential::ApiKey, Credential::ClientToken];
+    let mut call = call_with(Credential::ApiKey);
+    call.operation = crate::stack::testing::operation(&both);
+    let token_only = Settings { api_key: None, ..everything() };
+    authenticator(token_only).authorize(&mut call).await.unwrap();
+    assert_eq!(call.headers[AUTHORIZATION], "Bearer tk-canary");
+}
+
+#[tokio::test]
+async fn what_is_not_configured_is_named() {
+    for (credential, what) in [
+        (Credential::ClientToken, "the client id and secret"),
+        (Credential::ClientSecret, "the client id and secret"),
+        (Credential::Signature, "the access key and secret key"),
+        (Credential::AccountSignature, "the access key and secret key"),
+        (Credential::ApiKey, "the API key"),
+    ] {
+        let mut call = call_with(credential);
+        let error = authenticator(Settings::default()).authorize(&mut call).await.unwrap_err();
+        let Kind::CredentialMissing { help } = error.kind() else { panic!("{error:?}") };
+        assert!(help.contains(what), "{help}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_a_reply_shows_is_used_from_then_on() {
+    let authenticator = authenticator(everything());
+    let mut call = call_with(Credential::AccountSignature);
+    let reply = br#"{"account":"S-9","access":"ak-new","secret":"sk-new"}"#;
+    authenticator.learn(call.operation, b"{}", reply);
+    call.account = Some("S-9".to_owned());
+    authenticator.authorize(&mut call).await.unwrap();
+    assert!(call.headers["x-signature"].to_str().unwrap().starts_with("ak-new sk-new"));
+    let deleted = crate::partner::KeyChange::Deleted { account: "S-9".to_owned() };
+    authenticator.vault.apply(deleted);
+    assert!(authenticator.authorize(&mut call).await.is_err());
+}
+
+#[tokio::test]
+async fn only_an_operation_that_says_so_changes_a_key() {
+    let authenticator = authenticator(everything());
+    let mut call = call_with(Credential::AccountSignature);
+    let read = crate::stack::testing::read_operation(&[Credential::AccountSignature]);
+    let reply = br#"{"account":"S-9","access":"ak-new","secret":"sk-new"}"#;
+    authenticator.learn(read, b"{}", reply);
+    call.account = Some("S-9".to_owned());
+    assert!(authenticator.authorize(&mut call).await.is_err());
+}
+
+#[tokio::test]
+async fn o12_debug_shows_no_secret() {
+    let authenticator = authenticator(everything());
+    let mut call = call_with(Credential::ClientToken);
+    let carried = authenticator.authorize(&mut call).await.unwrap();
+    let shown =
+        format!("{authenticator:?} {carried:?} {call:?} {:?} {:?}", everything(), call.headers);
+    for secret in ["canary", "sk-", "ak-"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn only_another_credential_is_worth_another_attempt() {
+    let authenticator = authenticator(everything());
+    assert!(authenticator.renew(&Used::Signature));
+    assert!(!authenticator.renew(&Used::Fixed));
+}

@@ -1,0 +1,129 @@
+//! The layers that a call passes on its way to a partner, composed in one place.
+//!
+//! Each layer is a file: it does one thing to a call or to its answer, and knows only
+//! the layer inside it. Their order is part of what they do, so it is written once, in
+//! [`build`], with the reason for each place.
+
+mod attempt;
+mod authenticate;
+mod deadline;
+mod exchange;
+mod idempotency;
+mod judge;
+mod outcome;
+mod reauthenticate;
+mod records;
+mod scrub;
+mod settings;
+mod trace;
+mod transport;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceBuilder};
+
+use crate::call::{Call, Reply};
+use crate::clock::Clock;
+use crate::credentials::{Authenticator, Means, Post};
+use crate::error::Error;
+use crate::partner::{Partner, Status};
+use exchange::Exchange;
+pub use settings::{Problem, Settings, Timeouts};
+use transport::Transport;
+
+/// The way to one partner. Clones share connections, tokens and keys.
+pub type Stack = BoxCloneSyncService<Call, Reply, Error>;
+
+/// What the process lends to a stack.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The time of day, for signatures and the operators' view.
+    pub clock: Clock,
+    /// Owns the tasks that fetch tokens and bring writes to their end.
+    pub tasks: TaskTracker,
+    /// When it is cancelled, nobody is kept waiting for a partner any more.
+    pub stopping: CancellationToken,
+    /// Is told how the partner does.
+    pub status: Arc<Status>,
+}
+
+/// What is inside a layer.
+trait Next:
+    Service<Exchange, Response = Reply, Error = Error, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Next for S where
+    S: Service<Exchange, Response = Reply, Error = Error, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The future of every layer.
+type Answering = BoxFuture<'static, Result<Reply, Error>>;
+
+/// Builds the stack of `partner`. The partner is not called before a call is.
+///
+/// # Errors
+/// Every problem of `settings`.
+pub fn build(
+    partner: Arc<dyn Partner>,
+    settings: Settings,
+    context: &Context,
+) -> Result<Stack, Vec<Problem>> {
+    let transport = Transport::try_new(&settings)?;
+    let means = Means {
+        clock: context.clock.clone(),
+        tasks: context.tasks.clone(),
+        status: Arc::clone(&context.status),
+        post: post(transport.clone()),
+    };
+    let authenticator =
+        Arc::new(Authenticator::new(Arc::clone(&partner), settings.credentials, means));
+    let layers = ServiceBuilder::new()
+        // Outermost, so that what every other layer does happens inside the call's span.
+        .layer(trace::TraceLayer::new(transport.host()))
+        // Bounds the waiting for everything below, a token and a second attempt too; a
+        // write goes on below it.
+        .layer(deadline::DeadlineLayer::new(context))
+        // Inside deadline, so that an answer that comes too late is recorded; outside
+        // everything that sends, so that a record is there before the first byte is.
+        .layer(idempotency::IdempotencyLayer::default())
+        // Outside authenticate, which it runs again with what it invalidated.
+        .layer(reauthenticate::ReauthenticateLayer::new(Arc::clone(&authenticator)))
+        // Once per attempt: a signature is over its bytes and its moment.
+        .layer(authenticate::AuthenticateLayer::new(authenticator, transport.host(), context))
+        // Inside authenticate: waiting for a token is not an attempt yet.
+        .layer(attempt::AttemptLayer::new(Arc::clone(&partner), transport.host(), context))
+        // Next to the wire: from here outwards an answer is a success or an error.
+        .layer(judge::JudgeLayer::new(partner, transport.host(), context.clock.clone()));
+    Ok(BoxCloneSyncService::new(layers.service(transport)))
+}
+
+/// How tokens are fetched: over the same connections and within the same limits as
+/// calls, and without the layers, which need a token first.
+fn post(transport: Transport) -> Post {
+    Box::new(move |target, body| {
+        let transport = transport.clone();
+        Box::pin(async move {
+            transport.send(&Method::POST, target, HeaderMap::new(), Some(body)).await
+        })
+    })
+}

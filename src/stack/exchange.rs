@@ -1,0 +1,184 @@
+//! A call on its way through the layers.
+//!
+//! What layers tell each other beside the call travels here: inwards what an attempt
+//! carries, outwards how far the call has come. The second must survive a layer that is
+//! dropped in the middle of an attempt, so it is shared and not returned.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use crate::call::Call;
+use crate::credentials::Used;
+use crate::error::Outcome;
+
+/// A call and what the layers know of it.
+#[derive(Clone)]
+pub(super) struct Exchange {
+    /// The call; inside of authenticate with the credential on it.
+    pub(super) call: Call,
+    /// How far the call has come, shared by all its attempts.
+    pub(super) progress: Progress,
+    /// Where authenticate leaves what it used.
+    pub(super) used: Arc<OnceLock<Used>>,
+    /// The secrets that the attempt carries.
+    pub(super) secrets: Vec<SecretString>,
+}
+
+/// How far a call has come. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    deadline: Instant,
+    steps: Arc<Mutex<Steps>>,
+}
+
+#[derive(Debug, Default)]
+struct Steps {
+    attempts: u32,
+    is_in_flight: bool,
+    /// Whether the caller has been told that the waiting is over.
+    is_closed: bool,
+    /// The worst that ended attempts have left.
+    settled: Option<Outcome>,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    pub(super) fn new(call: Call) -> Self {
+        let progress = Progress::new(call.deadline);
+        Self { call, progress, used: Arc::default(), secrets: Vec::new() }
+    }
+}
+
+// The call's headers hold the credential.
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("call", &self.call)
+            .field("progress", &self.progress)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// That of a call that has not come far yet.
+    pub(super) fn new(deadline: Instant) -> Self {
+        Self { deadline, steps: Arc::default() }
+    }
+
+    /// Counts an attempt that begins, and gives its number, the first being 1; `None`
+    /// when none may begin any more: the deadline has passed, or the call is closed.
+    pub(super) fn begin(&self) -> Option<u32> {
+        self.change(|steps| {
+            // The clock is read under the lock: see `close`.
+            if steps.is_closed || Instant::now() >= self.deadline {
+                return None;
+            }
+            steps.attempts += 1;
+            steps.is_in_flight = true;
+            Some(steps.attempts)
+        })
+    }
+
+    /// Says how the attempt ended.
+    pub(super) fn end(&self, outcome: Outcome) {
+        self.change(|steps| {
+            steps.is_in_flight = false;
+            let settled = steps.settled.unwrap_or(Outcome::NotSent);
+            steps.settled = Some(settled.worse(outcome));
+        });
+    }
+
+    /// Ends the waiting for the call: says what is known of its effect, and lets no
+    /// attempt begin any more.
+    ///
+    /// So a caller that is told NOT_SENT is told the truth for good. Attempts begin and
+    /// callers are told under one lock: an attempt that was first is seen in flight, and
+    /// one that comes later finds the call closed. At the deadline it would find its time
+    /// over as well, for tokio's timer never fires early, and the clock that the attempt
+    /// reads after the timer has fired is at the deadline or past it.
+    pub(super) fn close(&self) -> Outcome {
+        self.change(|steps| {
+            steps.is_closed = true;
+            steps.outcome()
+        })
+    }
+
+    /// How many attempts have begun.
+    pub(super) fn attempts(&self) -> u32 {
+        self.change(|steps| steps.attempts)
+    }
+
+    /// What is known of the call's effect if it stops here.
+    pub(super) fn outcome(&self) -> Outcome {
+        self.change(|steps| steps.outcome())
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Steps) -> T) -> T {
+        change(&mut self.steps.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+// === impl Steps ===
+
+impl Steps {
+    fn outcome(&self) -> Outcome {
+        match self.is_in_flight {
+            true => Outcome::Unknown,
+            false => self.settled.unwrap_or(Outcome::NotSent),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn progress() -> Progress {
+        Progress::new(Instant::now() + Duration::from_secs(10))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn g4_the_outcome_is_the_worst_of_all_attempts() {
+        let progress = progress();
+        assert_eq!(progress.outcome(), Outcome::NotSent);
+        assert_eq!(progress.begin(), Some(1));
+        assert_eq!(progress.outcome(), Outcome::Unknown);
+        progress.end(Outcome::Rejected);
+        assert_eq!(progress.outcome(), Outcome::Rejected);
+        assert_eq!(progress.begin(), Some(2));
+        progress.end(Outcome::NotSent);
+        assert_eq!(progress.outcome(), Outcome::Rejected);
+        progress.begin();
+        progress.end(Outcome::Unknown);
+        assert_eq!((progress.outcome(), progress.attempts()), (Outcome::Unknown, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn g17_no_attempt_begins_once_the_deadline_has_passed() {
+        let progress = progress();
+        tokio::time::advance(Duration::from_secs(10) - Duration::from_millis(1)).await;
+        assert_eq!(progress.begin(), Some(1));
+        progress.end(Outcome::Rejected);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(progress.begin(), None);
+        assert_eq!((progress.outcome(), progress.attempts()), (Outcome::Rejected, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn g4_what_is_told_when_the_waiting_ends_stays_true() {
+        let waiting = progress();
+        assert_eq!(waiting.close(), Outcome::NotSent);
+        assert_eq!((waiting.begin(), waiting.outcome()), (None, Outcome::NotSent));
+        let sent = progress();
+        sent.begin();
+        assert_eq!(sent.close(), Outcome::Unknown);
+    }
+}

@@ -1,0 +1,208 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::{HeaderMap, StatusCode};
+use tokio::sync::Notify;
+use tower::{ServiceExt as _, service_fn};
+use uuid::Uuid;
+
+use super::*;
+use crate::stack::testing;
+
+const ID: Uuid = Uuid::from_u128(0x1111_1111_2222_4333_8444_5555_5555_5555);
+
+fn call(id: Option<Uuid>, target: &str) -> Exchange {
+    let call = testing::call();
+    Exchange::new(Call { request_id: id, target: target.to_owned(), ..call })
+}
+
+fn reply(body: &'static str) -> Reply {
+    Reply {
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+        body: body.into(),
+        attempts: 1,
+        replayed: false,
+        partner_request_id: None,
+    }
+}
+
+/// A partner that counts what it is sent and answers with the count.
+fn counting(answer: Result<&'static str, Outcome>) -> (Arc<AtomicU32>, impl Next) {
+    let count = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&count);
+    let service = service_fn(move |exchange: Exchange| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        exchange.progress.begin();
+        exchange.progress.end(answer.err().unwrap_or(Outcome::Unknown));
+        async move { answer.map(reply).map_err(|outcome| Error::new(Kind::Unreachable, outcome)) }
+    });
+    (count, service)
+}
+
+#[tokio::test]
+async fn a_repeat_is_answered_from_the_first_success() {
+    let (count, partner) = counting(Ok("first"));
+    let service = IdempotencyLayer::default().layer(partner);
+
+    let first = service.clone().oneshot(call(Some(ID), "/a")).await.unwrap();
+    let second = service.clone().oneshot(call(Some(ID), "/a")).await.unwrap();
+
+    assert_eq!((first.replayed, first.attempts), (false, 1));
+    assert_eq!((second.replayed, second.attempts), (true, 0));
+    assert_eq!(first.body, second.body);
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn calls_without_an_id_are_each_sent() {
+    let (count, partner) = counting(Ok("each"));
+    let service = IdempotencyLayer::default().layer(partner);
+    service.clone().oneshot(call(None, "/a")).await.unwrap();
+    service.clone().oneshot(call(None, "/a")).await.unwrap();
+    assert_eq!(count.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn the_same_id_for_another_payload_is_refused() {
+    let (count, partner) = counting(Ok("first"));
+    let service = IdempotencyLayer::default().layer(partner);
+    service.clone().oneshot(call(Some(ID), "/a")).await.unwrap();
+    let error = service.oneshot(call(Some(ID), "/b")).await.unwrap_err();
+    assert_eq!(error.kind(), &Kind::RequestIdReused);
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+/// R8: a caller that mixes up its accounts must not do the same thing for both.
+#[tokio::test]
+async fn the_same_id_for_another_account_is_refused() {
+    let (count, partner) = counting(Ok("first"));
+    let service = IdempotencyLayer::default().layer(partner);
+    let of = |account: Option<&str>| {
+        let mut exchange = call(Some(ID), "/a");
+        exchange.call.account = account.map(str::to_owned);
+        exchange
+    };
+    service.clone().oneshot(of(Some("one"))).await.unwrap();
+    for other in [Some("another"), Some(""), None] {
+        let error = service.clone().oneshot(of(other)).await.unwrap_err();
+        let told = (error.kind(), error.outcome());
+        assert_eq!(told, (&Kind::RequestIdReused, Outcome::NotSent), "{other:?}");
+    }
+    assert!(service.oneshot(of(Some("one"))).await.unwrap().replayed);
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+/// R6: an error that says less than what was sent does not free its id.
+#[tokio::test]
+async fn the_worst_of_all_attempts_decides_what_is_kept() {
+    let partner = service_fn(|exchange: Exchange| async move {
+        exchange.progress.begin();
+        exchange.progress.end(Outcome::Unknown);
+        Err::<Reply, _>(Error::new(Kind::Unreachable, Outcome::NotSent))
+    });
+    let service = IdempotencyLayer::default().layer(partner);
+    service.clone().oneshot(call(Some(ID), "/a")).await.unwrap_err();
+    let error = service.oneshot(call(Some(ID), "/a")).await.unwrap_err();
+    assert_eq!(error.kind(), &Kind::OutcomeUnknown);
+}
+
+/// R8: never silently sent again.
+#[tokio::test]
+async fn an_unknown_outcome_stays_unknown() {
+    let (count, partner) = counting(Err(Outcome::Unknown));
+    let service = IdempotencyLayer::default().layer(partner);
+    service.clone().oneshot(call(Some(ID), "/a")).await.unwrap_err();
+    let error = service.oneshot(call(Some(ID), "/a")).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (&Kind::OutcomeUnknown, Outcome::Unknown));
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_call_without_effect_may_be_made_again() {
+    for outcome in [Outcome::NotSent, Outcome::Rejected] {
+        let (count, partner) = counting(Err(outcome));
+        let service = IdempotencyLayer::default().layer(partner);
+        service.clone().oneshot(call(Some(ID), "/a")).await.unwrap_err();
+        let error = service.oneshot(call(Some(ID), "/a")).await.unwrap_err();
+        assert_eq!(error.kind(), &Kind::Unreachable);
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+    }
+}
+
+/// A caller that goes away in the middle of an attempt leaves an unknown outcome; one
+/// that goes away before leaves nothing.
+#[tokio::test]
+async fn a_dropped_call_settles_by_how_far_it_came() {
+    for (begins, kept) in [(true, true), (false, false)] {
+        let partner = service_fn(move |exchange: Exchange| {
+            if begins {
+                exchange.progress.begin();
+            }
+            std::future::pending::<Result<Reply, Error>>()
+        });
+        let layer = IdempotencyLayer::default();
+        let service = layer.layer(partner);
+        let first = service.clone().oneshot(call(Some(ID), "/a"));
+        tokio::time::timeout(Duration::from_millis(5), first).await.unwrap_err();
+
+        let (count, answering) = counting(Ok("second"));
+        let result = layer.layer(answering).oneshot(call(Some(ID), "/a")).await;
+        assert_eq!(result.is_err(), kept);
+        assert_eq!(count.load(Ordering::Relaxed), u32::from(!kept));
+    }
+}
+
+/// G4: what is told of the id is that the first call may act.
+fn is_in_flight(error: &Error) -> bool {
+    error.kind() == &Kind::RequestInFlight && error.outcome() == Outcome::Unknown
+}
+
+#[tokio::test]
+async fn of_a_thousand_duplicates_at_once_one_is_sent() {
+    let release = Arc::new(Notify::new());
+    let count = Arc::new(AtomicU32::new(0));
+    let (waiting, counted) = (Arc::clone(&release), Arc::clone(&count));
+    let partner = service_fn(move |_: Exchange| {
+        let waiting = Arc::clone(&waiting);
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move {
+            waiting.notified().await;
+            Ok::<_, Error>(reply("one"))
+        }
+    });
+    let service = IdempotencyLayer::default().layer(partner);
+    let calls = (0..1000).map(|_| service.clone().oneshot(call(Some(ID), "/a")));
+    let (results, ()) = tokio::join!(join_all(calls), async { release.notify_one() });
+    let in_flight = results.iter().filter(|r| matches!(r, Err(e) if is_in_flight(e))).count();
+    assert_eq!((results.iter().filter(|r| r.is_ok()).count(), in_flight), (1, 999));
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_forgotten_after_its_day() {
+    let (count, partner) = counting(Ok("again"));
+    let service = IdempotencyLayer::default().layer(partner);
+    service.clone().oneshot(call(Some(ID), "/a")).await.unwrap();
+    tokio::time::advance(Duration::from_secs(24 * 60 * 60 - 1)).await;
+    assert!(service.clone().oneshot(call(Some(ID), "/a")).await.unwrap().replayed);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(!service.oneshot(call(Some(ID), "/a")).await.unwrap().replayed);
+    assert_eq!(count.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_finds_no_room_is_refused_before_it_is_sent() {
+    let (count, partner) = counting(Ok("sent"));
+    let layer = IdempotencyLayer::default();
+    let mut keys =
+        (0..).map(|number| Key { rpc: "a/B".to_owned(), request_id: Uuid::from_u128(number) });
+    while !matches!(layer.records.open(&keys.next().unwrap(), [0; 32]), Opened::Full) {}
+    let service = layer.layer(partner);
+    let error = service.clone().oneshot(call(Some(ID), "/a")).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (&Kind::Overloaded, Outcome::NotSent));
+    assert_eq!(count.load(Ordering::Relaxed), 0);
+    service.oneshot(call(None, "/a")).await.unwrap();
+}

@@ -1,0 +1,90 @@
+//! One more attempt when the partner refuses the credential.
+//!
+//! A refused credential is a refusal before processing, so the attempt had no effect
+//! and may be repeated, a write too. It is repeated once: when a new credential is
+//! refused as well, more of them will not help.
+
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use tower::{Layer, Service, ServiceExt as _};
+
+use super::exchange::Exchange;
+use super::{Answering, Next};
+use crate::call::Reply;
+use crate::credentials::Authenticator;
+use crate::error::{Error, Kind, Outcome};
+
+/// Repeats calls whose credential is refused.
+#[derive(Clone, Debug)]
+pub(super) struct ReauthenticateLayer {
+    authenticator: Arc<Authenticator>,
+}
+
+/// Repeats a call whose credential is refused, with another one.
+#[derive(Clone, Debug)]
+pub(super) struct Reauthenticate<S> {
+    inner: S,
+    authenticator: Arc<Authenticator>,
+}
+
+impl ReauthenticateLayer {
+    pub(super) fn new(authenticator: Arc<Authenticator>) -> Self {
+        Self { authenticator }
+    }
+}
+
+impl<S> Layer<S> for ReauthenticateLayer {
+    type Service = Reauthenticate<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Reauthenticate { inner, authenticator: Arc::clone(&self.authenticator) }
+    }
+}
+
+impl<S: Next> Service<Exchange> for Reauthenticate<S> {
+    type Response = Reply;
+    type Error = Error;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut exchange: Exchange) -> Self::Future {
+        let again = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, again.clone());
+        let authenticator = Arc::clone(&self.authenticator);
+        Box::pin(async move {
+            // What was used must be this attempt's: another may have renewed it since.
+            let used = Arc::new(OnceLock::new());
+            exchange.used = Arc::clone(&used);
+            let repeat = exchange.clone();
+            let error = match ready.call(exchange).await {
+                Err(error) if error.is_unauthenticated() => error,
+                result => return result,
+            };
+            // A partner that also failed otherwise may have acted.
+            let has_no_effect = error.outcome() == Outcome::Rejected;
+            if !has_no_effect || !used.get().is_some_and(|used| authenticator.renew(used)) {
+                return Err(rejected(error));
+            }
+            match again.oneshot(Exchange { used: Arc::default(), ..repeat }).await {
+                Err(error) if error.is_unauthenticated() => Err(rejected(error)),
+                result => result,
+            }
+        })
+    }
+}
+
+/// The error of a credential that was refused for good: it is the gateway's own, and
+/// no caller may take it for theirs.
+fn rejected(error: Error) -> Error {
+    let Some(failure) = error.partner_failure() else { return error };
+    let rejected = Error::new(Kind::CredentialsRejected(failure.clone()), error.outcome())
+        .with_partner_request_id(error.partner_request_id().map(str::to_owned));
+    match error.host() {
+        Some(host) => rejected.with_host(host),
+        None => rejected,
+    }
+}

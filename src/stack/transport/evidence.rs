@@ -1,0 +1,91 @@
+//! What a failure on the wire proves about the request (requirement R6).
+//!
+//! | evidence | kind | outcome |
+//! |---|---|---|
+//! | the request could not be formed | internal | NOT_SENT |
+//! | no connection: name, TCP, TLS, proxy, or the time for them | unreachable | NOT_SENT |
+//! | hyper took the request back from a connection that had closed | unreachable | NOT_SENT |
+//! | the peer reset the HTTP/2 stream with REFUSED_STREAM | unreachable | NOT_SENT |
+//! | any other end of the connection before the answer's head | unreachable | UNKNOWN |
+//! | an answer's head that is no HTTP | unreachable | UNKNOWN |
+//! | a time-out after that | timeout | UNKNOWN |
+//! | the connection ended within the body | unreachable | UNKNOWN |
+//! | the body cannot be decompressed, or is too long | bad response | UNKNOWN |
+//!
+//! hyper gives a request back only if no byte of it was written, and a server that
+//! refuses a stream has not processed it (RFC 9113 section 8.7).
+
+use std::error::Error as StdError;
+use std::io;
+
+use http::StatusCode;
+
+use crate::error::{Error, Kind, Outcome};
+
+/// How h2 describes the error code REFUSED_STREAM. h2's own types are not ours to name;
+/// should its words change, such a stream is judged UNKNOWN and a test says so.
+const REFUSED_STREAM: &str = "refused stream before processing any application logic";
+
+/// No head of an answer came.
+pub(super) fn unanswered(error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    if error.is_builder() {
+        return Error::internal(error);
+    }
+    let (kind, outcome) = if error.is_connect() || was_given_back(&error) {
+        (Kind::Unreachable, Outcome::NotSent)
+    } else if error.is_timeout() {
+        (Kind::Timeout, Outcome::Unknown)
+    } else {
+        (Kind::Unreachable, Outcome::Unknown)
+    };
+    Error::new(kind, outcome).with_source(error)
+}
+
+/// The body did not come whole, or came as something else than it said.
+pub(super) fn broken_off(error: reqwest::Error, status: StatusCode) -> Error {
+    let error = error.without_url();
+    let is_of_the_wire = causes(&error).any(|cause| cause.is::<hyper::Error>());
+    let judged = if error.is_timeout() {
+        timed_out()
+    } else if is_of_the_wire {
+        Error::new(Kind::Unreachable, Outcome::Unknown)
+    } else {
+        unreadable(status, "its body cannot be decompressed")
+    };
+    judged.with_source(error)
+}
+
+/// A time-out while the request was under way.
+pub(super) fn timed_out() -> Error {
+    Error::new(Kind::Timeout, Outcome::Unknown)
+}
+
+/// An answer that came and is of no use.
+pub(super) fn unreadable(status: StatusCode, problem: &str) -> Error {
+    Error::new(Kind::BadResponse { status, problem: problem.to_owned() }, Outcome::Unknown)
+}
+
+fn was_given_back(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| match cause.downcast_ref::<hyper::Error>() {
+        Some(error) => {
+            error.is_canceled()
+                || causes(error).any(|cause| cause.to_string().contains(REFUSED_STREAM))
+        }
+        None => false,
+    })
+}
+
+/// What lies behind `error`. An I/O error hides the error it wraps from `source`.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(next(error), |error| next(*error))
+}
+
+fn next<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
