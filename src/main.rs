@@ -1,3 +1,7 @@
-//! The binary: nothing yet, the library comes first.
+//! The binary: everything is in the library, where tests reach it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    partner_gateway::cli::main()
+}

@@ -1,0 +1,97 @@
+//! From a partner's section to what its stack is built of.
+//!
+//! The only place that knows which section has which kind of credential.
+
+use std::net::SocketAddr;
+
+use crate::credentials::{Client, KeyPair, Settings as Credentials};
+use crate::simulator::{trolley, trustist};
+
+use secrecy::ExposeSecret as _;
+
+use super::{Account, Connection, InvalidUrl, Partners, Trolley, Trustist};
+
+/// A configured partner, whichever it is.
+#[derive(Debug)]
+pub struct PartnerSettings<'a> {
+    /// The partner's key in the configuration.
+    pub name: &'static str,
+    /// How it is reached.
+    pub connection: Connection<'a>,
+    /// The credentials that calls are made with.
+    pub credentials: Credentials,
+}
+
+// === impl Partners ===
+
+impl Partners {
+    /// Every partner that is configured, by name.
+    pub fn settings(&self) -> Vec<PartnerSettings<'_>> {
+        let trolley = self.trolley.as_ref().map(|section| PartnerSettings {
+            name: "trolley",
+            connection: section.connection(),
+            credentials: section.credentials(),
+        });
+        let trustist = self.trustist.as_ref().map(|section| PartnerSettings {
+            name: "trustist",
+            connection: section.connection(),
+            credentials: section.credentials(),
+        });
+        [trolley, trustist].into_iter().flatten().collect()
+    }
+
+    /// The sections for the partner simulators at `address`, with the credentials that
+    /// they take.
+    ///
+    /// # Errors
+    /// Never for an address that can be listened on.
+    pub fn simulated(address: SocketAddr) -> Result<Self, InvalidUrl> {
+        Ok(Self {
+            trustist: Some(Trustist {
+                base_url: format!("http://{address}/trustist").parse()?,
+                client_id: trustist::CLIENT_ID.to_owned(),
+                client_secret: trustist::CLIENT_SECRET.into(),
+                allow_private_addresses: true,
+                ..Trustist::default()
+            }),
+            trolley: Some(Trolley {
+                base_url: format!("http://{address}/trolley").parse()?,
+                access_key: trolley::PARENT_ACCESS_KEY.into(),
+                secret_key: trolley::PARENT_SECRET_KEY.into(),
+                allow_private_addresses: true,
+                accounts: vec![Account {
+                    id: trolley::SUBMERCHANT_ID.to_owned(),
+                    access_key: trolley::SUBMERCHANT_ACCESS_KEY.into(),
+                    secret_key: trolley::SUBMERCHANT_SECRET_KEY.into(),
+                    ..Account::default()
+                }],
+                ..Trolley::default()
+            }),
+        })
+    }
+}
+
+impl Trustist {
+    fn credentials(&self) -> Credentials {
+        let client = Client { id: self.client_id.clone(), secret: self.client_secret.clone() };
+        Credentials { client: Some(client), ..Credentials::default() }
+    }
+}
+
+impl Trolley {
+    fn credentials(&self) -> Credentials {
+        let key_pair =
+            |access_key: &secrecy::SecretString, secret_key: &secrecy::SecretString| KeyPair {
+                access_key: access_key.expose_secret().to_owned(),
+                secret_key: secret_key.clone(),
+            };
+        let accounts = self.accounts.iter();
+        Credentials {
+            key_pair: Some(key_pair(&self.access_key, &self.secret_key)),
+            accounts: accounts
+                .map(|a| (a.id.clone(), key_pair(&a.access_key, &a.secret_key)))
+                .collect(),
+            ..Credentials::default()
+        }
+    }
+}

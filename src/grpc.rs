@@ -1,0 +1,40 @@
+//! The gRPC face of the partners: one handler for every rpc of the catalogue.
+//!
+//! Messages pass through as bytes. The handler finds the operation by its path, the
+//! transcoder turns bytes into a call and the answer into bytes, and `status` turns
+//! whatever failed into a status with details.
+
+mod codec;
+mod exchange;
+mod handler;
+mod partners;
+pub mod reason;
+pub mod status;
+
+pub use exchange::{Gateway, PartnerSide};
+pub use handler::Operations;
+pub use partners::PartnerStates;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// What the server knows of a call before its message is read: an extension of the
+/// request.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// The gateway's own id of the call.
+    pub id: Uuid,
+    /// When the call came in.
+    pub time: Instant,
+    /// How long its caller waits.
+    pub timeout: Duration,
+}
+
+impl Arrival {
+    /// When the caller stops waiting.
+    pub fn deadline(&self) -> Instant {
+        self.time + self.timeout
+    }
+}

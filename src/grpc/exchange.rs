@@ -1,0 +1,116 @@
+//! One call, straight through: message to call, stack, answer to message.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response};
+use tower::ServiceExt as _;
+
+use crate::call::{Call, Reply};
+use crate::error::{Error, Kind, Outcome};
+use crate::operation::Operation;
+use crate::partner::Status as PartnerStatus;
+use crate::stack::Stack;
+use crate::transcode;
+
+use super::Arrival;
+use super::status::insert;
+
+/// Everything a call needs: the stack of each configured partner.
+pub struct Gateway {
+    partners: BTreeMap<String, PartnerSide>,
+}
+
+/// A configured partner.
+#[derive(Clone)]
+pub struct PartnerSide {
+    /// The way to it.
+    pub stack: Stack,
+    /// The host that calls go to.
+    pub host: String,
+    /// What was last seen of it.
+    pub status: Arc<PartnerStatus>,
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// A gateway to these partners.
+    pub fn new(partners: BTreeMap<String, PartnerSide>) -> Self {
+        Self { partners }
+    }
+
+    /// The configured partner of this name.
+    pub fn partner(&self, name: &str) -> Option<&PartnerSide> {
+        self.partners.get(name)
+    }
+
+    /// Answers the encoded `request` of `operation`.
+    ///
+    /// # Errors
+    /// Whatever failed, with what is known of its effect at the partner.
+    pub(super) async fn exchange(
+        &self,
+        operation: &'static Operation,
+        request: Request<Bytes>,
+        arrival: Arrival,
+    ) -> Result<Response<Bytes>, Error> {
+        let parts = transcode::request(operation, request.get_ref()).map_err(Error::invalid)?;
+        let Some(partner) = self.partners.get(&operation.partner) else {
+            let partner = operation.partner.clone();
+            return Err(Error::new(Kind::NotConfigured { partner }, Outcome::NotSent));
+        };
+        let call = Call {
+            operation,
+            id: arrival.id,
+            account: parts.account,
+            target: parts.target,
+            headers: parts.headers,
+            body: parts.body,
+            request_id: parts.request_id,
+            deadline: arrival.deadline(),
+        };
+        let reply = partner.stack.clone().oneshot(call).await?;
+        let decoded = transcode::reply(operation, &reply.body, &parts.echo)
+            .map_err(|unreadable| bad_response(&reply, partner, unreadable))?;
+        partner.status.record_drift(decoded.drift);
+        let mut response = Response::new(Bytes::from(decoded.message));
+        describe(&reply, response.metadata_mut());
+        Ok(response)
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("partners", &self.partners.keys()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PartnerSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartnerSide").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// A success that cannot be read: a write has probably had its effect.
+fn bad_response(reply: &Reply, partner: &PartnerSide, unreadable: transcode::Unreadable) -> Error {
+    let kind = Kind::BadResponse { status: reply.status, problem: unreadable.to_string() };
+    Error::new(kind, Outcome::Unknown)
+        .with_attempts(reply.attempts)
+        .with_host(&partner.host)
+        .with_partner_request_id(reply.partner_request_id.clone())
+        .with_source(unreadable)
+}
+
+fn describe(reply: &Reply, metadata: &mut MetadataMap) {
+    insert(metadata, "x-gateway-attempts", &reply.attempts.to_string());
+    if reply.replayed {
+        insert(metadata, "x-gateway-replayed", "true");
+    }
+    if let Some(id) = &reply.partner_request_id {
+        insert(metadata, "x-partner-request-id", id);
+    }
+}

@@ -1,0 +1,169 @@
+//! The one handler of every partner rpc.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
+use tonic::server::{Grpc, UnaryService};
+use tonic::{Code, Request, Response, Status};
+use tracing::Instrument as _;
+
+use crate::error::{Error, Kind, Outcome};
+use crate::operation::{Catalogue, Operation};
+
+use super::codec::BytesCodec;
+use super::exchange::Gateway;
+use super::reason::Reason;
+use super::{Arrival, status};
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Serves the rpcs of a catalogue.
+#[derive(Clone, Debug)]
+pub struct Operations {
+    catalogue: &'static Catalogue,
+    gateway: Arc<Gateway>,
+    max_message: usize,
+}
+
+/// One rpc, as tonic wants it.
+struct Rpc {
+    operation: &'static Operation,
+    gateway: Arc<Gateway>,
+    arrival: Arrival,
+}
+
+// === impl Operations ===
+
+impl Operations {
+    /// Serves `catalogue` through `gateway`; messages may have `max_message` bytes.
+    pub fn new(catalogue: &'static Catalogue, gateway: Arc<Gateway>, max_message: usize) -> Self {
+        Self { catalogue, gateway, max_message }
+    }
+
+    /// The names of the services that it serves.
+    pub fn services(&self) -> Vec<&'static str> {
+        self.catalogue.services()
+    }
+}
+
+impl<B> tower::Service<http::Request<B>> for Operations
+where
+    B: http_body::Body + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let operation = self.catalogue.by_path(request.uri().path());
+        let arrival = request.extensions().get::<Arrival>().copied();
+        let (Some(operation), Some(arrival)) = (operation, arrival) else {
+            let status = Status::new(Code::Unimplemented, "there is no such rpc");
+            return Box::pin(async move { Ok(status.into_http()) });
+        };
+        let rpc = Rpc { operation, gateway: Arc::clone(&self.gateway), arrival };
+        let mut grpc = Grpc::new(BytesCodec)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(self.max_message);
+        Box::pin(async move { Ok(grpc.unary(rpc, request).await) })
+    }
+}
+
+// === impl Rpc ===
+
+impl UnaryService<Bytes> for Rpc {
+    type Response = Bytes;
+    type Future = BoxFuture<Result<Response<Bytes>, Status>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let (operation, arrival) = (self.operation, self.arrival);
+        let gateway = Arc::clone(&self.gateway);
+        let span = tracing::info_span!(
+            "rpc",
+            otel.kind = "server",
+            rpc.system = "grpc",
+            rpc.service = operation.service,
+            rpc.method = operation.name,
+            request_id = %arrival.id,
+        );
+        let answer = async move {
+            let exchange = AssertUnwindSafe(gateway.exchange(operation, request, arrival));
+            let result = exchange.catch_unwind().await.unwrap_or_else(|_| Err(panicked(operation)));
+            log(operation, arrival, &result);
+            result.map_err(|error| status::of_error(&error, operation, arrival.id))
+        };
+        Box::pin(answer.instrument(span))
+    }
+}
+
+/// A bug must end one call, not the connection with everybody's (S25). How far the call
+/// had come is not known.
+fn panicked(operation: &Operation) -> Error {
+    let outcome = if operation.is_write() { Outcome::Unknown } else { Outcome::NotSent };
+    Error::new(Kind::Internal, outcome).with_source("a panic")
+}
+
+/// One line per call, at the edge. Failures that somebody must look at are warnings;
+/// a caller's own mistakes and a partner's ordinary refusals are not.
+fn log(operation: &Operation, arrival: Arrival, result: &Result<Response<Bytes>, Error>) {
+    let rpc = operation.rpc();
+    let duration = arrival.time.elapsed().as_secs_f64();
+    match result {
+        Ok(response) => {
+            let attempts = response.metadata().get("x-gateway-attempts");
+            let attempts = attempts.and_then(|value| value.to_str().ok()).unwrap_or_default();
+            tracing::info!(rpc, attempts, duration, code = "OK", "call answered");
+        }
+        Err(error) => {
+            let reason = Reason::of(error, operation);
+            let (code, reason) = (reason.code(), reason.as_str());
+            let (outcome, attempts) = (error.outcome().as_str(), error.attempts());
+            let http_status = error.http_status().map(|status| status.as_u16());
+            match error.kind() {
+                Kind::InvalidRequest(_) | Kind::Partner(_) => tracing::info!(
+                    rpc,
+                    attempts,
+                    duration,
+                    ?code,
+                    reason,
+                    outcome,
+                    http_status,
+                    "call refused"
+                ),
+                _ => tracing::warn!(
+                    rpc, attempts, duration, ?code, reason, outcome, http_status,
+                    error = %Chain(error), "call failed"
+                ),
+            }
+        }
+    }
+}
+
+/// An error and its causes, on one line.
+struct Chain<'a>(&'a Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = std::error::Error::source(self.0);
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! `gateway.v1.PartnerService`: how the gateway stands with each partner.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::operation::Catalogue;
+use crate::partner::TokenState;
+use crate::pb::gateway::v1 as pb;
+
+use super::exchange::Gateway;
+use super::reason::Reason;
+use super::{Arrival, status};
+
+/// Answers from what the partners' stacks have noted down.
+#[derive(Clone, Debug)]
+pub struct PartnerStates {
+    catalogue: &'static Catalogue,
+    gateway: Arc<Gateway>,
+    clock: Clock,
+}
+
+// === impl PartnerStates ===
+
+impl PartnerStates {
+    /// Tells of the partners that `catalogue` names, as `gateway` sees them.
+    pub fn new(catalogue: &'static Catalogue, gateway: Arc<Gateway>, clock: Clock) -> Self {
+        Self { catalogue, gateway, clock }
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        let operations = self.catalogue.operations();
+        let mut names: Vec<_> = operations.iter().map(|o| o.partner.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn state(&self, name: &str) -> pb::Partner {
+        let Some(partner) = self.gateway.partner(name) else {
+            return pb::Partner { name: name.to_owned(), ..pb::Partner::default() };
+        };
+        let status = &partner.status;
+        pb::Partner {
+            name: name.to_owned(),
+            configured: true,
+            host: partner.host.clone(),
+            token: status.token(self.clock.now()).map(token),
+            attempts: count(status.attempts()),
+            failures: count(status.failures()),
+            last_failure: status.last_failure().map(|failure| pb::Failure {
+                time: Some(timestamp(failure.time)),
+                rpc: failure.rpc,
+                kind: failure.kind.to_owned(),
+                http_status: failure.http_status.map_or(0, |status| i32::from(status.as_u16())),
+            }),
+            drift: count(status.drift()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl pb::partner_service_server::PartnerService for PartnerStates {
+    async fn get_partner(
+        &self,
+        request: Request<pb::GetPartnerRequest>,
+    ) -> Result<Response<pb::Partner>, Status> {
+        let id = request.extensions().get::<Arrival>().map_or_else(Uuid::nil, |arrival| arrival.id);
+        let name = request.into_inner().name;
+        match self.names().contains(&name.as_str()) {
+            true => Ok(Response::new(self.state(&name))),
+            false => Err(status::of_gateway(Reason::NotFound, "there is no such partner", id)),
+        }
+    }
+
+    async fn list_partners(
+        &self,
+        _: Request<pb::ListPartnersRequest>,
+    ) -> Result<Response<pb::ListPartnersResponse>, Status> {
+        let partners = self.names().into_iter().map(|name| self.state(name)).collect();
+        Ok(Response::new(pb::ListPartnersResponse { partners }))
+    }
+}
+
+fn token(state: TokenState) -> pb::Token {
+    let (state, expire_time) = match state {
+        TokenState::None => (pb::token::State::None, None),
+        TokenState::Valid(expiry) => (pb::token::State::Valid, Some(expiry)),
+        TokenState::Expired(expiry) => (pb::token::State::Expired, Some(expiry)),
+    };
+    pb::Token { state: state.into(), expire_time: expire_time.map(timestamp) }
+}
+
+fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    let nanos = time.as_nanosecond();
+    prost_types::Timestamp {
+        seconds: i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or_default(),
+        nanos: i32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or_default(),
+    }
+}
+
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,288 @@
+//! The one place where an error becomes a gRPC status.
+//!
+//! Every status carries `ErrorInfo`, so that a caller can program against reason and
+//! domain instead of text, and everything else that helps it decide: when to try again,
+//! which field is wrong, whether the partner may have acted. All of it fits into
+//! 8 KiB of trailers, the least that every gRPC implementation accepts.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Code, Status};
+use tonic_types::{
+    BadRequest, ErrorDetail, ErrorInfo, FieldViolation, Help, HelpLink, PreconditionFailure,
+    PreconditionViolation, QuotaFailure, QuotaViolation, RequestInfo, ResourceInfo, RetryInfo,
+    StatusExt as _,
+};
+use uuid::Uuid;
+
+use crate::error::{Error, Kind, Outcome, PartnerFailure};
+use crate::operation::{Effect, Operation};
+
+use super::reason::Reason;
+
+/// `ErrorInfo.domain` of the gateway's own errors.
+pub const DOMAIN: &str = "partner-gateway";
+const DOCUMENTATION: &str = "docs/errors.md";
+
+/// Trailers with their framing stay below this (G14).
+const MAX_TRAILERS: usize = 8 * 1024;
+/// What `x-…` metadata, status and framing need of it.
+const RESERVED: usize = 1024;
+const MAX_MESSAGE: usize = 1024;
+/// How long a caller is asked to wait when nobody knows better.
+const DEFAULT_RETRY: Duration = Duration::from_secs(1);
+
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// The status of a call to `operation` that failed with `error`.
+pub fn of_error(error: &Error, operation: &Operation, id: Uuid) -> Status {
+    let reason = Reason::of(error, operation);
+    let pushback = pushback(error, operation, reason);
+    let retry = retry_delay(error, reason).filter(|_| pushback.is_none());
+    let mut details = vec![
+        ErrorDetail::ErrorInfo(error_info(error, operation, reason, id)),
+        ErrorDetail::RequestInfo(RequestInfo::new(id.to_string(), "")),
+    ];
+    if let Some(delay) = retry {
+        details.push(ErrorDetail::RetryInfo(RetryInfo::new(Some(delay))));
+    }
+    details.extend(specific(error, operation, reason));
+    let mut metadata = MetadataMap::new();
+    if let Some(pushback) = pushback.or(retry.map(milliseconds)) {
+        metadata.insert(PUSHBACK, pushback.into());
+    }
+    insert(&mut metadata, "x-gateway-attempts", &error.attempts().to_string());
+    if let Some(id) = error.partner_request_id() {
+        insert(&mut metadata, "x-partner-request-id", id);
+    }
+    assemble(reason.code(), &message(error, operation), details, &metadata)
+}
+
+/// The status of a call that the gateway itself refuses, before any operation.
+pub fn of_gateway(reason: Reason, message: &str, id: Uuid) -> Status {
+    let metadata = HashMap::from([("request_id".to_owned(), id.to_string())]);
+    let mut details = vec![
+        ErrorDetail::ErrorInfo(ErrorInfo::new(reason.as_str(), DOMAIN, metadata)),
+        ErrorDetail::RequestInfo(RequestInfo::new(id.to_string(), "")),
+    ];
+    let mut metadata = MetadataMap::new();
+    if matches!(reason, Reason::Overloaded | Reason::ShuttingDown) {
+        details.push(ErrorDetail::RetryInfo(RetryInfo::new(Some(DEFAULT_RETRY))));
+        metadata.insert(PUSHBACK, milliseconds(DEFAULT_RETRY).into());
+    }
+    assemble(reason.code(), message, details, &metadata)
+}
+
+/// Appends a value that is metadata by its making; anything else is left out.
+pub(super) fn insert(metadata: &mut MetadataMap, name: &'static str, value: &str) {
+    if let Ok(value) = MetadataValue::try_from(value) {
+        metadata.insert(name, value);
+    }
+}
+
+/// Builds the status, leaving out the last details until the trailers are small enough.
+fn assemble(
+    code: Code,
+    message: &str,
+    mut details: Vec<ErrorDetail>,
+    metadata: &MetadataMap,
+) -> Status {
+    let message = truncated(message, MAX_MESSAGE);
+    loop {
+        let status = Status::with_error_details_vec_and_metadata(
+            code,
+            message.clone(),
+            details.clone(),
+            metadata.clone(),
+        );
+        // Details travel as base64; a message's bytes as up to three characters each.
+        let size = status.details().len().div_ceil(3) * 4 + message.len() * 3 + RESERVED;
+        if size <= MAX_TRAILERS || details.len() <= 1 {
+            return status;
+        }
+        shrink(&mut details);
+    }
+}
+
+/// Leaves out the last detail, or of a long list of violations the second half.
+fn shrink(details: &mut Vec<ErrorDetail>) {
+    match details.last_mut() {
+        Some(ErrorDetail::BadRequest(bad)) if bad.field_violations.len() > 1 => {
+            bad.field_violations.truncate(bad.field_violations.len() / 2);
+        }
+        _ => {
+            details.pop();
+        }
+    }
+}
+
+fn truncated(text: &str, max: usize) -> String {
+    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+}
+
+fn error_info(error: &Error, operation: &Operation, reason: Reason, id: Uuid) -> ErrorInfo {
+    let failure = error.partner_failure();
+    let text = |text: Option<&String>| text.map_or_else(String::new, |text| truncated(text, 512));
+    let mut metadata = HashMap::from([
+        ("partner", operation.partner.clone()),
+        ("rpc", operation.rpc()),
+        ("request_id", id.to_string()),
+        ("attempts", error.attempts().to_string()),
+    ]);
+    if operation.is_write() {
+        metadata.insert("outcome", error.outcome().as_str().to_owned());
+    }
+    let is_partners = reason.as_str().starts_with("PARTNER_");
+    if is_partners {
+        let status = error.http_status().map_or_else(String::new, |s| s.as_u16().to_string());
+        metadata.insert("http_status", status);
+        metadata.insert("partner_code", text(failure.and_then(|f| f.code.as_ref())));
+        metadata.insert("partner_message", text(failure.and_then(|f| f.message.as_ref())));
+        let request_id = error.partner_request_id().unwrap_or_default();
+        metadata.insert("partner_request_id", request_id.to_owned());
+    }
+    let domain = error.host().filter(|_| is_partners).unwrap_or(DOMAIN);
+    let metadata: HashMap<_, _> = metadata.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    ErrorInfo::new(reason.as_str(), domain, metadata)
+}
+
+/// The details that only some errors have.
+fn specific(error: &Error, operation: &Operation, reason: Reason) -> Option<ErrorDetail> {
+    match error.kind() {
+        Kind::InvalidRequest(violations) => {
+            let violations: Vec<_> = violations
+                .iter()
+                .map(|v| FieldViolation {
+                    reason: v.reason.to_owned(),
+                    ..FieldViolation::new(&v.field, &v.description)
+                })
+                .collect();
+            Some(ErrorDetail::BadRequest(BadRequest::new(violations)))
+        }
+        Kind::CredentialMissing { help } => {
+            Some(ErrorDetail::PreconditionFailure(PreconditionFailure::new(vec![
+                PreconditionViolation::new("CREDENTIAL", &operation.partner, help),
+            ])))
+        }
+        Kind::NotConfigured { .. }
+        | Kind::TokenUnavailable { permanent: true }
+        | Kind::CredentialsRejected(_) => Some(ErrorDetail::Help(Help::new(vec![HelpLink::new(
+            "What this error means",
+            DOCUMENTATION,
+        )]))),
+        Kind::Partner(failure) => of_partner(failure, error, operation, reason),
+        _ => None,
+    }
+}
+
+fn of_partner(
+    failure: &PartnerFailure,
+    error: &Error,
+    operation: &Operation,
+    reason: Reason,
+) -> Option<ErrorDetail> {
+    let message = failure.message.as_deref().unwrap_or_default();
+    match reason.code() {
+        Code::InvalidArgument if !failure.fields.is_empty() => {
+            let violations: Vec<_> = failure
+                .fields
+                .iter()
+                .map(|field| FieldViolation {
+                    reason: upper_snake(&field.code),
+                    ..FieldViolation::new(operation.proto_path(&field.field), &field.message)
+                })
+                .collect();
+            Some(ErrorDetail::BadRequest(BadRequest::new(violations)))
+        }
+        Code::FailedPrecondition => {
+            Some(ErrorDetail::PreconditionFailure(PreconditionFailure::new(vec![
+                PreconditionViolation::new(
+                    upper_snake(failure.code.as_deref().unwrap_or("STATE")),
+                    operation.path.as_str(),
+                    message,
+                ),
+            ])))
+        }
+        Code::NotFound => Some(ErrorDetail::ResourceInfo(ResourceInfo::new(
+            &operation.reply().name,
+            operation.path.as_str(),
+            "",
+            message,
+        ))),
+        Code::ResourceExhausted => {
+            let subject = format!("partner:{}", operation.partner);
+            let description =
+                format!("the rate limit of {}", error.host().unwrap_or(&operation.partner));
+            Some(ErrorDetail::QuotaFailure(QuotaFailure::new(vec![QuotaViolation::new(
+                subject,
+                description,
+            )])))
+        }
+        _ => None,
+    }
+}
+
+/// A partner's code as `FieldViolation.reason` wants it (AIP-193).
+fn upper_snake(code: &str) -> String {
+    let mut reason: String = code
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+        .collect();
+    reason.truncate(63);
+    reason
+}
+
+fn retry_delay(error: &Error, reason: Reason) -> Option<Duration> {
+    let asked = error.partner_failure().and_then(|failure| failure.retry_after);
+    match reason {
+        Reason::PartnerRateLimited => Some(asked.unwrap_or(DEFAULT_RETRY)),
+        Reason::PartnerUnavailable => asked,
+        Reason::RequestInFlight | Reason::Overloaded => Some(DEFAULT_RETRY),
+        _ => None,
+    }
+}
+
+/// `grpc-retry-pushback-ms` where it is not the delay of `RetryInfo`: −1 where a client
+/// that retries by itself could do a thing twice, or for nothing (G3, G13; gRFC A6).
+fn pushback(error: &Error, operation: &Operation, reason: Reason) -> Option<i32> {
+    let may_have_acted = operation.effect == Effect::WriteOnce
+        && error.outcome() == Outcome::Unknown
+        // Asking again with the same id is how its caller learns the outcome.
+        && reason != Reason::RequestInFlight;
+    (may_have_acted || reason == Reason::PartnerCredentialsRejected).then_some(-1)
+}
+
+fn milliseconds(delay: Duration) -> i32 {
+    i32::try_from(delay.as_millis()).unwrap_or(i32::MAX)
+}
+
+fn message(error: &Error, operation: &Operation) -> String {
+    let partner = &operation.partner;
+    match error.kind() {
+        Kind::InvalidRequest(violations) => match violations.as_slice() {
+            [one] => format!("the request is invalid: {} {}", one.field, one.description),
+            all => format!("the request is invalid: {} fields break the contract", all.len()),
+        },
+        Kind::Partner(PartnerFailure { status, message: Some(message), .. }) => {
+            format!("{partner} answered {}: {message}", status.as_u16())
+        }
+        Kind::Partner(failure) => format!("{partner} answered {}", failure.status.as_u16()),
+        Kind::Unreachable => format!("{partner} cannot be reached, or broke the connection"),
+        Kind::Timeout if error.attempts() == 0 => {
+            "the deadline passed before anything was sent".to_owned()
+        }
+        Kind::Timeout => format!("{partner} did not answer in time"),
+        Kind::BadResponse { status, problem } => {
+            format!("{partner}'s answer ({}) cannot be read: {problem}", status.as_u16())
+        }
+        Kind::CredentialsRejected(_) => format!("{partner} refuses the gateway's credential"),
+        Kind::TokenUnavailable { .. } => format!("{partner}'s token endpoint gave no token"),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Wires everything and owns everything that runs: listeners, tasks, shutdown.
+//!
+//! The order of the edge, outermost first: connection (preface in time, streams and
+//! headers bounded), call (id, deadline, every status with details), then the routes.
+//! Shutdown goes the other way: not ready, no new connections, calls end, tasks end.
+
+mod activity;
+mod connections;
+mod deadline;
+mod edge;
+mod health;
+mod listener;
+mod operations;
+mod partners;
+mod routes;
+mod shutdown;
+mod simulators;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::grpc::Gateway;
+use crate::operation::Catalogue;
+
+pub use partners::{check, check_online};
+pub(crate) use shutdown::StopSignals;
+
+/// How long before the end of a drain callers are told that their calls go on without
+/// them: a connection that just breaks says nothing of what the partner may have done.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Runs the gateway until the process is told to stop (SIGTERM or SIGINT), then
+/// drains it. With `simulate` it also runs the partner simulators, and its partners
+/// are these.
+///
+/// # Errors
+/// When an address cannot be listened on, or a partner's settings cannot be used.
+pub async fn run(config: Config, simulate: bool) -> Result<(), BoxError> {
+    let mut signals = StopSignals::catch()?;
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let server = Server::start(config, simulate, &stop, &tasks).await?;
+    signals.wait().await;
+    server.drain(&stop, &tasks).await;
+    Ok(())
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    /// Where gRPC is served.
+    pub grpc: std::net::SocketAddr,
+    /// Where health is served in plaintext.
+    pub operations: std::net::SocketAddr,
+    simulators: Option<simulators::Running>,
+    readiness: operations::Readiness,
+    /// Ends the waiting for partners' answers.
+    ending: CancellationToken,
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Binds every listener and serves in tasks of `tasks` until `stop` is cancelled.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub async fn start(
+        mut config: Config,
+        simulate: bool,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> Result<Self, BoxError> {
+        let catalogue = Catalogue::embedded()?;
+        let grpc = listener::bind("grpc.listen", config.grpc.listen).await?;
+        let operations = listener::bind("operations.listen", config.operations.listen).await?;
+        let simulators = match simulate {
+            true => Some(simulators::Running::start(&mut config).await?),
+            false => None,
+        };
+        let clock = Clock::system();
+        let ending = CancellationToken::new();
+        let partners = partners::build(&config, &clock, tasks, &ending)?;
+        let gateway = Arc::new(Gateway::new(partners));
+        let readiness = operations::Readiness::new(catalogue, &gateway);
+        let routes = routes::routes(catalogue, &gateway, &clock, &config.grpc, &readiness)?;
+        let server = Self {
+            grpc: grpc.local_addr()?,
+            operations: operations.local_addr()?,
+            simulators,
+            readiness,
+            ending,
+            config,
+        };
+        let limits = connections::Limits::from(&server.config.grpc);
+        let edge = edge::Edge::new(routes, &server.config.grpc, stop.clone());
+        tasks.spawn(connections::serve_grpc(grpc, edge, limits, stop.clone(), tasks.clone()));
+        let health = server.readiness.routes();
+        tasks.spawn(connections::serve_http(operations, health, stop.clone(), tasks.clone()));
+        server.readiness.set(true);
+        tracing::info!(
+            grpc = %server.grpc,
+            operations = %server.operations,
+            simulators = server.simulators().map(tracing::field::display),
+            "serving"
+        );
+        Ok(server)
+    }
+
+    /// Where the simulators are served, if they are.
+    pub fn simulators(&self) -> Option<std::net::SocketAddr> {
+        self.simulators.as_ref().map(|running| running.address)
+    }
+
+    /// Stops in order: not ready, no new connections, calls in flight end.
+    pub async fn drain(self, stop: &CancellationToken, tasks: &TaskTracker) {
+        let grpc = &self.config.grpc;
+        self.readiness.set(false);
+        tracing::info!(delay = grpc.drain_delay.as_secs_f64(), "draining");
+        tokio::time::sleep(grpc.drain_delay).await;
+        stop.cancel();
+        tasks.close();
+        let (patience, ended) = (grpc.drain_timeout.saturating_sub(LAST_WORDS), tasks.wait());
+        let mut ended = std::pin::pin!(ended);
+        if tokio::time::timeout(patience, ended.as_mut()).await.is_err() {
+            tracing::warn!(tasks = tasks.len(), "stopping with calls in flight");
+            self.ending.cancel();
+            let _ = tokio::time::timeout(LAST_WORDS.min(grpc.drain_timeout), ended).await;
+        }
+        drop(self.simulators);
+        tracing::info!("stopped");
+    }
+}

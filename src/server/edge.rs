@@ -1,0 +1,166 @@
+//! What every gRPC call gets, whichever service answers it: an id, a deadline that
+//! ends streams too, and a status with details when tonic itself refuses it.
+
+mod bounded;
+mod explain;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tower::Service;
+use uuid::Uuid;
+
+use crate::config::Grpc;
+use crate::grpc::reason::Reason;
+use crate::grpc::{Arrival, status};
+
+use super::activity::Activity;
+use super::deadline;
+use bounded::Bounded;
+
+/// Probes are answered however many calls there are (R15).
+const HEALTH: &str = "/grpc.health.";
+const REQUEST_ID: &str = "x-request-id";
+/// How much longer than the deadline the edge waits for a service's own answer. A
+/// partner's stack ends its calls at the deadline by itself, and its answer says what
+/// the partner may have done; on a busy machine it is a little late.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// The service around the routes.
+#[derive(Clone, Debug)]
+pub(super) struct Edge {
+    routes: axum::Router,
+    default_timeout: Duration,
+    max_timeout: Duration,
+    stop: CancellationToken,
+    activity: Activity,
+    /// One for each call that may be open.
+    places: Arc<Semaphore>,
+}
+
+/// What the headers of a call say about its time.
+#[derive(Clone, Copy)]
+struct Time {
+    timeout: Duration,
+    /// Whether the caller gave it: only then does it end a stream, too.
+    is_callers: bool,
+}
+
+// === impl Edge ===
+
+impl Edge {
+    /// Answers through `routes`; streams end when `stop` is cancelled.
+    pub(super) fn new(routes: axum::Router, settings: &Grpc, stop: CancellationToken) -> Self {
+        let (default_timeout, max_timeout) = (settings.default_deadline, settings.max_deadline);
+        let (activity, places) =
+            (Activity::default(), Arc::new(Semaphore::new(settings.max_calls)));
+        Self { routes, default_timeout, max_timeout, stop, activity, places }
+    }
+
+    /// The same service for one connection, which notes its calls in `activity`.
+    pub(super) fn with_activity(&self, activity: Activity) -> Self {
+        Self { activity, ..self.clone() }
+    }
+
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let id = Uuid::now_v7();
+        let asked = deadline::timeout(request.headers());
+        let time = asked.map(|asked| Time {
+            timeout: asked.unwrap_or(self.default_timeout).min(self.max_timeout),
+            is_callers: asked.is_some(),
+        });
+        let (routes, stop) = (self.routes.clone(), self.stop.clone());
+        let active = self.activity.begin();
+        let is_health = request.uri().path().starts_with(HEALTH);
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        async move {
+            let answer = match time {
+                _ if !is_grpc(request.headers()) => return unsupported_media_type(id),
+                _ if place.is_none() && !is_health => {
+                    let text = "the gateway has as many calls as it takes";
+                    (status::of_gateway(Reason::Overloaded, text, id).into_http(), None)
+                }
+                Ok(time) => route(routes, request, id, time).await,
+                Err(deadline::Malformed) => {
+                    let text = "grpc-timeout must be at most eight digits and a unit";
+                    (status::of_gateway(Reason::InvalidTimeout, text, id).into_http(), None)
+                }
+            };
+            let (response, deadline) = answer;
+            let held = (active, place);
+            tell(response.map(|body| Body::new(Bounded::new(body, id, deadline, stop, held))), id)
+        }
+    }
+}
+
+impl Service<Request<Incoming>> for Edge {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let answer = self.answer(request);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+/// The answer of the routes, and when its body must have ended.
+async fn route(
+    mut routes: axum::Router,
+    mut request: Request<Incoming>,
+    id: Uuid,
+    time: Time,
+) -> (Response<Body>, Option<Instant>) {
+    let now = Instant::now();
+    // A service answers a little early, so that its answer is on its way before the
+    // caller's own timer fires.
+    let margin = (time.timeout / 10).min(Duration::from_millis(5));
+    request.extensions_mut().insert(Arrival { id, time: now, timeout: time.timeout - margin });
+    let deadline = now + time.timeout;
+    let response = match tokio::time::timeout_at(deadline + GRACE, routes.call(request)).await {
+        Ok(Ok(response)) => explain::response(response.map(Body::new), id),
+        Err(_) => deadline_exceeded(id).into_http(),
+    };
+    (response, time.is_callers.then_some(deadline))
+}
+
+/// Whether the content type is gRPC's (G6).
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let rest = content_type.and_then(|value| value.strip_prefix("application/grpc"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
+}
+
+fn unsupported_media_type(id: Uuid) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    tell(response, id)
+}
+
+fn deadline_exceeded(id: Uuid) -> tonic::Status {
+    status::of_gateway(Reason::DeadlineExceeded, "the deadline passed", id)
+}
+
+fn tell(mut response: Response<Body>, id: Uuid) -> Response<Body> {
+    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}

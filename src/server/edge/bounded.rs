@@ -1,0 +1,102 @@
+//! A response body that ends: at the caller's deadline, or when the gateway stops.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::HeaderMap;
+use http_body::Frame;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::Status;
+use tonic::body::Body;
+use uuid::Uuid;
+
+use crate::grpc::reason::Reason;
+use crate::grpc::status;
+use crate::server::activity::Active;
+
+use super::{deadline_exceeded, explain};
+
+/// The body of a call. A stream of events has no end of its own: without this one it
+/// would outlive its deadline, and hold up the process when that is told to stop.
+pub(super) struct Bounded {
+    body: Body,
+    id: Uuid,
+    deadline: Option<Instant>,
+    stop: CancellationToken,
+    /// Made when the body has to be waited for: most bodies are there at once.
+    ends: Option<Ends>,
+    _held: Held,
+}
+
+/// What a call holds until its body has ended.
+pub(super) type Held = (Active, Option<OwnedSemaphorePermit>);
+
+struct Ends {
+    deadline: Option<Pin<Box<Sleep>>>,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+// === impl Bounded ===
+
+impl Bounded {
+    pub(super) fn new(
+        body: Body,
+        id: Uuid,
+        deadline: Option<Instant>,
+        stop: CancellationToken,
+        held: Held,
+    ) -> Self {
+        Self { body, id, deadline, stop, ends: None, _held: held }
+    }
+
+    /// The status that ends the body now, if any does.
+    fn end(&mut self, context: &mut Context<'_>) -> Option<Status> {
+        let (deadline, stop) = (self.deadline, &self.stop);
+        let ends = self.ends.get_or_insert_with(|| Ends {
+            deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
+            stop: Box::pin(stop.clone().cancelled_owned()),
+        });
+        let is_over =
+            ends.deadline.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready());
+        if is_over {
+            return Some(deadline_exceeded(self.id));
+        }
+        let is_stopping = ends.stop.as_mut().poll(context).is_ready();
+        let stopping =
+            || status::of_gateway(Reason::ShuttingDown, "the gateway is shutting down", self.id);
+        is_stopping.then(stopping)
+    }
+}
+
+impl http_body::Body for Bounded {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            return Poll::Ready(frame.map(|frame| {
+                Ok(match frame?.into_trailers() {
+                    Ok(trailers) => Frame::trailers(explain::trailers(trailers, this.id)),
+                    Err(frame) => frame,
+                })
+            }));
+        }
+        let Some(status) = this.end(context) else { return Poll::Pending };
+        this.body = Body::empty();
+        let mut trailers = HeaderMap::new();
+        Poll::Ready(Some(match status.add_header(&mut trailers) {
+            Ok(()) => Ok(Frame::trailers(trailers)),
+            Err(status) => Err(status),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}

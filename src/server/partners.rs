@@ -1,0 +1,163 @@
+//! The stack of each configured partner, and the proof that its credentials are good.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use crate::call::Call;
+use crate::clock::Clock;
+use crate::config::{Config, PartnerSettings};
+use crate::error::Error;
+use crate::grpc::PartnerSide;
+use crate::operation::{Catalogue, Effect, Operation};
+use crate::stack::{self, Context, Stack};
+use crate::{partner, transcode};
+
+/// Settings of a partner that cannot be used, each named by its key.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub(super) struct Unusable(Vec<String>);
+
+/// Builds the stack of every configured partner.
+pub(super) fn build(
+    config: &Config,
+    clock: &Clock,
+    tasks: &TaskTracker,
+    stopping: &CancellationToken,
+) -> Result<BTreeMap<String, PartnerSide>, Unusable> {
+    let context = |status| Context {
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+        stopping: stopping.clone(),
+        status,
+    };
+    let mut sides = BTreeMap::new();
+    let mut problems = Vec::new();
+    for settings in config.partners.settings() {
+        let name = settings.name;
+        match side(settings, context) {
+            Ok(side) => {
+                sides.insert(name.to_owned(), side);
+            }
+            Err(found) => {
+                problems.extend(found.into_iter().map(|p| format!("partners.{name}.{p}")))
+            }
+        }
+    }
+    if problems.is_empty() { Ok(sides) } else { Err(Unusable(problems)) }
+}
+
+fn side(
+    settings: PartnerSettings<'_>,
+    context: impl Fn(Arc<partner::Status>) -> Context,
+) -> Result<PartnerSide, Vec<String>> {
+    let partner =
+        partner::by_name(settings.name).ok_or_else(|| vec![" is no partner".to_owned()])?;
+    let connection = settings.connection;
+    let root_ca = connection.root_ca_file.map(std::fs::read).transpose();
+    let root_ca = root_ca.map_err(|error| vec![format!("root_ca_file: {error}")])?;
+    let status = Arc::new(partner::Status::default());
+    let context = context(Arc::clone(&status));
+    let settings = stack::Settings {
+        allow_private_addresses: connection.allow_private_addresses,
+        proxy_url: connection.proxy_url.map(ToString::to_string),
+        root_ca,
+        http2_prior_knowledge: connection.http2_prior_knowledge,
+        timeouts: stack::Timeouts {
+            connect: connection.timeouts.connect,
+            head: connection.timeouts.head,
+            body_idle: connection.timeouts.body_idle,
+            total: connection.timeouts.total,
+        },
+        max_body: connection.limits.response_bytes,
+        credentials: settings.credentials,
+        ..stack::Settings::new(connection.base_url.as_str())
+    };
+    let host = settings.host();
+    let stack = stack::build(partner, settings, &context)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    Ok(PartnerSide { stack, host, status })
+}
+
+/// What would keep a gateway with this configuration from starting: its partners'
+/// stacks are built, and nothing is sent.
+pub fn check(config: &Config) -> Vec<String> {
+    match build_alone(config) {
+        Ok(_) => Vec::new(),
+        Err(Unusable(problems)) => problems,
+    }
+}
+
+/// Proves the credentials of every configured partner with a harmless read, the first
+/// list that names no resource: once for the partner account itself, and once for each
+/// sub-account. The first of each pair says whose credential it is.
+pub async fn check_online(config: &Config) -> Vec<(String, Result<String, String>)> {
+    let (catalogue, sides) = match (Catalogue::embedded(), build_alone(config)) {
+        (Ok(catalogue), Ok(sides)) => (catalogue, sides),
+        (Err(fault), _) => return vec![("gateway".to_owned(), Err(fault.to_string()))],
+        (_, Err(unusable)) => return vec![("gateway".to_owned(), Err(unusable.to_string()))],
+    };
+    let mut results = Vec::new();
+    for settings in config.partners.settings() {
+        let Some(side) = sides.get(settings.name) else { continue };
+        let accounts = settings.credentials.accounts.keys().cloned().map(Some);
+        for account in std::iter::once(None).chain(accounts) {
+            let whose = match &account {
+                None => settings.name.to_owned(),
+                Some(account) => format!("{} {account}", settings.name),
+            };
+            results.push((whose, prove(catalogue, settings.name, side, account).await));
+        }
+    }
+    results
+}
+
+fn build_alone(config: &Config) -> Result<BTreeMap<String, PartnerSide>, Unusable> {
+    build(config, &Clock::system(), &TaskTracker::new(), &CancellationToken::new())
+}
+
+async fn prove(
+    catalogue: &Catalogue,
+    partner: &str,
+    side: &PartnerSide,
+    account: Option<String>,
+) -> Result<String, String> {
+    let operation = harmless(catalogue, partner).ok_or("its contract has no harmless read")?;
+    match read(side.stack.clone(), operation, account).await {
+        Ok(()) => Ok(format!("{} answered {}", side.host, operation.rpc())),
+        Err(error) => Err(format!("{} failed: {error}", operation.rpc())),
+    }
+}
+
+fn harmless(catalogue: &Catalogue, partner: &str) -> Option<&'static Operation> {
+    catalogue.operations().iter().copied().find(|operation| {
+        operation.partner == partner
+            && operation.effect == Effect::Read
+            && operation.name.starts_with("List")
+            && !operation.names_a_resource()
+    })
+}
+
+async fn read(
+    stack: Stack,
+    operation: &'static Operation,
+    account: Option<String>,
+) -> Result<(), Error> {
+    let parts = transcode::request(operation, &[]).map_err(Error::invalid)?;
+    let call = Call {
+        operation,
+        id: Uuid::now_v7(),
+        account,
+        target: parts.target,
+        headers: parts.headers,
+        body: parts.body,
+        request_id: None,
+        deadline: Instant::now() + stack::Timeouts::default().total,
+    };
+    stack.oneshot(call).await.map(|_| ())
+}

@@ -1,0 +1,76 @@
+//! The log: what is written, in which form, to stderr.
+//!
+//! Only fields that the gateway's own code names are logged. The HTTP libraries log
+//! whole headers at their lower levels, credentials among them, and stay at "warn"
+//! unless an operator names them.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use crate::config::{LogFormat, Telemetry};
+
+/// Libraries that are quiet unless named. A prefix stands for all that it begins.
+const QUIET: &str = "h2=warn,hyper=warn,reqwest=warn,rustls=warn,tonic=warn,tower=warn";
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The directives cannot be read.
+    #[error("telemetry.log_level cannot be read")]
+    Directives(#[from] ParseError),
+    /// The process has a log already.
+    #[error("the log is set up already")]
+    Twice(#[from] TryInitError),
+}
+
+/// Sets up the log of the process.
+///
+/// # Errors
+/// When it is set up already, or the directives cannot be read.
+pub fn init(settings: &Telemetry) -> Result<(), InitError> {
+    let filter = filter(&settings.log_level)?;
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines: Box<dyn Layer<_> + Send + Sync> = match settings.log_format {
+        LogFormat::Readable => Box::new(lines.compact().with_ansi(std::io::stderr().is_terminal())),
+        LogFormat::Json => Box::new(lines.json().with_current_span(false).flatten_event(true)),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).try_init()?;
+    Ok(())
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
+    let parse = |text: &str| EnvFilter::builder().with_regex(false).parse(text);
+    let asked = parse(directives)?;
+    // Quietening must not make a library louder than all else.
+    if asked.max_level_hint().is_some_and(|level| level <= LevelFilter::WARN) {
+        return Ok(asked);
+    }
+    parse(&format!("{QUIET},{directives}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_quiet_unless_named() {
+        assert!(filter("debug").unwrap().to_string().contains("hyper=warn"));
+        let named = filter("debug,hyper=trace").unwrap().to_string();
+        assert!(named.contains("hyper=trace") && !named.contains("hyper=warn"), "{named}");
+    }
+
+    #[test]
+    fn libraries_are_never_louder_than_asked() {
+        assert_eq!(filter("off").unwrap().to_string(), "off");
+        assert_eq!(filter("error").unwrap().to_string(), "error");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        assert!(filter("partner_gateway=loud").is_err());
+    }
+}
