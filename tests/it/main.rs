@@ -1,0 +1,17 @@
+//! The gateway as its callers, its partners and its operators see it: real sockets, a
+//! real gRPC client, the simulators or a scripted partner behind it.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step should stop the test")]
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a failed step should stop the test")]
+
+mod architecture;
+mod catalogue;
+mod cli;
+mod deadlines;
+mod faults;
+mod fixtures;
+mod partners;
+mod readme;
+mod secrets;
+mod server;
+mod shutdown;
+mod support;

@@ -1,0 +1,9 @@
+//! What the tests stand on.
+
+pub(crate) mod client;
+pub(crate) mod control;
+pub(crate) mod frames;
+pub(crate) mod gateway;
+pub(crate) mod process;
+pub(crate) mod scripted;
+pub(crate) mod wire;
