@@ -17,8 +17,10 @@ use crate::support::scripted::{Arrived, Partner, Scripted};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fixture {
-    rpc: String,
+pub(crate) struct Fixture {
+    pub(crate) rpc: String,
+    /// A request that the simulators answer with a success, if they have the operation.
+    pub(crate) simulated: Option<Value>,
     cases: Vec<Case>,
 }
 
@@ -247,7 +249,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-fn files() -> Vec<PathBuf> {
+pub(crate) fn files() -> Vec<PathBuf> {
     let mut files = Vec::new();
     for partner in std::fs::read_dir(folder()).unwrap() {
         let partner = partner.unwrap().path();
@@ -259,7 +261,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-fn read(path: &Path) -> Fixture {
+pub(crate) fn read(path: &Path) -> Fixture {
     let text = std::fs::read_to_string(path).unwrap();
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
