@@ -10,6 +10,7 @@ use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, Me
 
 use super::options::{self, Effect, Encoding, HttpRule, MethodOptions, Place};
 use super::path::PathTemplate;
+use super::rules;
 use super::schema::{ADDITIONAL_FIELDS, SchemaBuilder};
 
 const STRUCT: &str = "google.protobuf.Struct";
@@ -209,6 +210,10 @@ impl Checker {
             && !is_string(field)
         {
             self.find_field(field, "an account, a request id or a header is one string");
+        }
+        let is_ruled = rules::rules(field).is_ok_and(|rules| !rules.checks.is_empty());
+        if options.place == Place::RequestId && !is_ruled {
+            self.find_field(field, "a request id needs (buf.validate.field).string.uuid");
         }
         if options.json_number && field.kind() != Kind::String {
             self.find_field(field, "FORMAT_JSON_NUMBER is for string fields");

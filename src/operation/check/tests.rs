@@ -54,7 +54,11 @@ message CreateThingRequest {
     (gateway.options.v1.field).header = "x-trace"
   ];
   google.protobuf.Struct additional_fields = 1000;
-  string request_id = 1001 [(gateway.options.v1.field).place = PLACE_REQUEST_ID];
+  string request_id = 1001 [
+    (buf.validate.field).ignore = IGNORE_IF_ZERO_VALUE,
+    (buf.validate.field).string.uuid = true,
+    (gateway.options.v1.field).place = PLACE_REQUEST_ID
+  ];
 }
 message ListThingsRequest {
   optional int32 limit = 1;
@@ -178,7 +182,7 @@ const RPCS: [Case; 23] = [
     ),
 ];
 
-const FIELDS: [Case; 21] = [
+const FIELDS: [Case; 22] = [
     (
         "string id = 1;\n  Thing",
         "repeated string id = 1;\n  Thing",
@@ -252,6 +256,12 @@ const FIELDS: [Case; 21] = [
         "go together",
     ),
     ("optional string trace", "optional int32 trace", "CreateThingRequest.trace", "is one string"),
+    (
+        "(buf.validate.field).string.uuid = true,",
+        "",
+        "CreateThingRequest.request_id",
+        "needs (buf.validate.field).string.uuid",
+    ),
     (
         "string request_id = 1001",
         "repeated string request_id = 1001",
