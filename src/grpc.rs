@@ -33,6 +33,12 @@ pub struct Arrival {
 }
 
 impl Arrival {
+    /// The id of the call that `request` is of; nil for one that did not come in through
+    /// the edge.
+    pub fn id_of<T>(request: &tonic::Request<T>) -> Uuid {
+        request.extensions().get::<Self>().map_or_else(Uuid::nil, |arrival| arrival.id)
+    }
+
     /// When the caller stops waiting.
     pub fn deadline(&self) -> Instant {
         self.time + self.timeout

@@ -1,6 +1,5 @@
 //! `simulate`: the partner simulators alone, for whoever develops against a partner.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
@@ -52,9 +51,7 @@ pub(super) async fn run(args: Args) -> Result {
 
 /// Writes where each partner is: scripts wait for these lines, and read the port.
 fn announce(address: SocketAddr, out: &mut impl Write) -> Result {
-    let operations = Catalogue::embedded()?.operations();
-    let partners: BTreeSet<&str> = operations.iter().map(|o| o.partner.as_str()).collect();
-    for partner in partners {
+    for partner in Catalogue::embedded()?.partners() {
         writeln!(out, "{partner:<12} http://{address}/{partner}")?;
     }
     writeln!(out, "{:<12} http://{address}/_simulator", "control")?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::operation::Catalogue;
@@ -29,14 +28,6 @@ impl PartnerStates {
     /// Tells of the partners that `catalogue` names, as `gateway` sees them.
     pub fn new(catalogue: &'static Catalogue, gateway: Arc<Gateway>, clock: Clock) -> Self {
         Self { catalogue, gateway, clock }
-    }
-
-    fn names(&self) -> Vec<&'static str> {
-        let operations = self.catalogue.operations();
-        let mut names: Vec<_> = operations.iter().map(|o| o.partner.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
     }
 
     fn state(&self, name: &str) -> pb::Partner {
@@ -68,9 +59,9 @@ impl pb::partner_service_server::PartnerService for PartnerStates {
         &self,
         request: Request<pb::GetPartnerRequest>,
     ) -> Result<Response<pb::Partner>, Status> {
-        let id = request.extensions().get::<Arrival>().map_or_else(Uuid::nil, |arrival| arrival.id);
+        let id = Arrival::id_of(&request);
         let name = request.into_inner().name;
-        match self.names().contains(&name.as_str()) {
+        match self.catalogue.partners().contains(name.as_str()) {
             true => Ok(Response::new(self.state(&name))),
             false => Err(status::of_gateway(Reason::NotFound, "there is no such partner", id)),
         }
@@ -80,7 +71,7 @@ impl pb::partner_service_server::PartnerService for PartnerStates {
         &self,
         _: Request<pb::ListPartnersRequest>,
     ) -> Result<Response<pb::ListPartnersResponse>, Status> {
-        let partners = self.names().into_iter().map(|name| self.state(name)).collect();
+        let partners = self.catalogue.partners().into_iter().map(|name| self.state(name)).collect();
         Ok(Response::new(pb::ListPartnersResponse { partners }))
     }
 }

@@ -1,6 +1,6 @@
 //! The catalogue: every operation of the embedded contract, by its gRPC path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use http::{HeaderName, Method};
@@ -101,6 +101,11 @@ impl Catalogue {
         let mut names: Vec<_> = self.operations.iter().map(|o| o.service.as_str()).collect();
         names.dedup();
         names
+    }
+
+    /// The partners whose operations it has, by name.
+    pub fn partners(&self) -> BTreeSet<&'static str> {
+        self.operations.iter().map(|o| o.partner.as_str()).collect()
     }
 }
 

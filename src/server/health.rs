@@ -15,7 +15,6 @@ use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
-use uuid::Uuid;
 
 use crate::grpc::reason::Reason;
 use crate::grpc::{Arrival, status};
@@ -69,7 +68,7 @@ impl Health for HealthService {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let id = request.extensions().get::<Arrival>().map_or_else(Uuid::nil, |arrival| arrival.id);
+        let id = Arrival::id_of(&request);
         let found = self.statuses.borrow().get(&request.get_ref().service).copied();
         let unknown = || status::of_gateway(Reason::NotFound, "there is no such service", id);
         Ok(Response::new(answer(found.ok_or_else(unknown)?)))

@@ -40,12 +40,8 @@ impl Readiness {
         let (reporter, service) = health();
         let mut services =
             vec![String::new(), "readiness".to_owned(), "gateway.v1.PartnerService".to_owned()];
-        for operation in catalogue.operations() {
-            let partner = format!("gateway.partner.{}", operation.partner);
-            if gateway.partner(&operation.partner).is_some() && !services.contains(&partner) {
-                services.push(partner);
-            }
-        }
+        let configured = catalogue.partners().into_iter().filter(|p| gateway.partner(p).is_some());
+        services.extend(configured.map(|partner| format!("gateway.partner.{partner}")));
         services.extend(catalogue.services().into_iter().map(str::to_owned));
         reporter.set(["liveness"], ServingStatus::Serving);
         let is_ready = Arc::new(AtomicBool::new(false));

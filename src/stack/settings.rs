@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::transport::Transport;
 use crate::credentials;
 
 /// One partner's settings.
@@ -67,12 +66,6 @@ impl Settings {
             max_body: 1024 * 1024,
             credentials: credentials::Settings::default(),
         }
-    }
-
-    /// Everything that is wrong with the settings. The process must have installed its
-    /// crypto provider: a client is made to try the certificates.
-    pub fn check(&self) -> Vec<Problem> {
-        Transport::try_new(self).err().unwrap_or_default()
     }
 
     /// The host of the base URL; empty if that is none.

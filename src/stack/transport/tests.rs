@@ -245,9 +245,11 @@ fn problems_are_found_together_and_name_their_keys() {
     let mut settings = Settings::new("http://api.example.com");
     settings.root_ca = Some(b"no certificate".to_vec());
     settings.timeouts.head = Duration::ZERO;
-    let keys: Vec<_> = settings.check().iter().map(|problem| problem.key).collect();
+    let problems = Transport::try_new(&settings).err().unwrap();
+    let keys: Vec<_> = problems.iter().map(|problem| problem.key).collect();
     assert_eq!(keys, ["timeouts.head", "base_url", "root_ca"]);
     let mut settings = Settings::new("https://api.example.com");
     settings.proxy_url = Some("no URL".to_owned());
-    assert_eq!(settings.check()[0].to_string(), "proxy_url: it is not a URL");
+    let problems = Transport::try_new(&settings).err().unwrap();
+    assert_eq!(problems[0].to_string(), "proxy_url: it is not a URL");
 }
