@@ -8,6 +8,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use secrecy::SecretString;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -22,6 +23,8 @@ pub struct Call {
     pub id: Uuid,
     /// The sub-account whose credential is used; `None` for the partner account itself.
     pub account: Option<String>,
+    /// The access token that an end user's caller brought, for operations that take one.
+    pub user_token: Option<SecretString>,
     /// Path and query below the base URL, percent-encoded: what is sent, and what a
     /// signature covers.
     pub target: String,

@@ -16,6 +16,7 @@ mod fault;
 mod layers;
 mod partners;
 mod sections;
+mod store;
 mod url;
 mod validate;
 mod value;
@@ -30,8 +31,9 @@ use serde::{Deserialize, Serialize};
 
 pub use connection::{Connection, Limits, Timeouts};
 pub use fault::{Fault, Faults};
-pub use partners::{Account, Partners, Trolley, Trustist};
+pub use partners::{Account, Partners, Trolley, Trustap, Trustist};
 pub use sections::{Grpc, LogFormat, Operations, Simulators, Telemetry};
+pub use store::{Credentials, SharedLimits, Store};
 pub use url::{BaseUrl, InvalidUrl};
 pub use wiring::PartnerSettings;
 
@@ -51,6 +53,12 @@ pub struct Config {
     pub simulators: Simulators,
     /// What is logged, and how.
     pub telemetry: Telemetry,
+    /// Where the gateway keeps what must outlive it.
+    pub store: Store,
+    /// What replicas share besides the store.
+    pub shared_limits: SharedLimits,
+    /// How credentials are kept.
+    pub credentials: Credentials,
     /// The partners that are configured.
     pub partners: Partners,
 }

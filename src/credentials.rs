@@ -41,6 +41,17 @@ pub struct Settings {
     pub accounts: BTreeMap<String, KeyPair>,
     /// The API key that is the user name of HTTP Basic.
     pub api_key: Option<SecretString>,
+    /// The OAuth2 client that end users have given their grants to.
+    pub grants: Option<GrantClient>,
+}
+
+/// The OAuth2 client of end users' grants, and where it renews them.
+#[derive(Clone, Debug)]
+pub struct GrantClient {
+    /// The client.
+    pub client: Client,
+    /// The token endpoint's URL, which need not be at the partner's own host.
+    pub token_url: String,
 }
 
 /// An OAuth2 client.

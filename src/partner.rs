@@ -9,6 +9,7 @@ mod answer;
 mod retry_after;
 mod status;
 mod trolley;
+mod trustap;
 mod trustist;
 
 use std::fmt::Debug;
@@ -120,7 +121,7 @@ pub struct Unkeepable;
 
 /// Every partner that the gateway knows, by name.
 pub fn all() -> Vec<Arc<dyn Partner>> {
-    vec![Arc::new(trolley::Trolley), Arc::new(trustist::Trustist)]
+    vec![Arc::new(trolley::Trolley), Arc::new(trustap::Trustap), Arc::new(trustist::Trustist)]
 }
 
 /// The partner of that name.

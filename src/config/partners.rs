@@ -1,7 +1,7 @@
 //! The partners' sections: their credentials, and how they are reached.
 //!
-//! The keys of a connection are repeated in each section rather than shared by
-//! flattening, which serde cannot combine with refusing unknown keys.
+//! Every section has the keys of a connection. serde cannot flatten them into a section
+//! and refuse unknown keys at once, so a macro writes them into each.
 
 use std::path::PathBuf;
 
@@ -19,72 +19,129 @@ pub struct Partners {
     pub trustist: Option<Trustist>,
     /// Trolley.
     pub trolley: Option<Trolley>,
+    /// Trustap.
+    pub trustap: Option<Trustap>,
 }
 
-/// `[partners.trustist]`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Trustist {
-    /// Where the partner's API is.
-    pub base_url: BaseUrl,
+/// Declares a partner's section: its own keys with their defaults, and a connection's.
+macro_rules! section {
+    (
+        $(#[$about:meta])*
+        $name:ident at $base_url:expr;
+        $($(#[$field_about:meta])* $field:ident: $type:ty = $default:expr,)*
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, Deserialize, Serialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            /// Where the partner's API is.
+            pub base_url: BaseUrl,
+            $($(#[$field_about])* pub $field: $type,)*
+            /// Time-outs of each attempt.
+            pub timeouts: Timeouts,
+            /// Bounds on what the partner sends.
+            pub limits: Limits,
+            /// Whether HTTP/2 is spoken without negotiating it.
+            pub http2_prior_knowledge: bool,
+            /// Whether the partner may be at a loopback, private or link-local address.
+            pub allow_private_addresses: bool,
+            /// Root certificates to trust besides the system's, PEM.
+            #[serde(with = "value::path")]
+            pub root_ca_file: Option<PathBuf>,
+            /// The HTTP proxy in between.
+            #[serde(with = "value::proxy")]
+            pub proxy_url: Option<Url>,
+        }
+
+        impl $name {
+            /// How the partner is reached.
+            pub fn connection(&self) -> Connection<'_> {
+                Connection {
+                    base_url: &self.base_url,
+                    timeouts: &self.timeouts,
+                    limits: &self.limits,
+                    http2_prior_knowledge: self.http2_prior_knowledge,
+                    allow_private_addresses: self.allow_private_addresses,
+                    root_ca_file: self.root_ca_file.as_deref(),
+                    proxy_url: self.proxy_url.as_ref(),
+                }
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    base_url: $base_url,
+                    $($field: $default,)*
+                    timeouts: Timeouts::default(),
+                    limits: Limits::default(),
+                    http2_prior_knowledge: false,
+                    allow_private_addresses: false,
+                    root_ca_file: None,
+                    proxy_url: None,
+                }
+            }
+        }
+    };
+}
+
+section! {
+    /// `[partners.trustist]`.
+    Trustist at BaseUrl::https("partnersapi.trustist.com");
     /// The OAuth2 client's id.
-    pub client_id: String,
+    client_id: String = String::new(),
     /// The OAuth2 client's secret.
     #[serde(with = "value::secret")]
-    pub client_secret: SecretString,
+    client_secret: SecretString = SecretString::default(),
     /// The file that the secret was read from, if any.
     #[serde(with = "value::path")]
-    pub client_secret_file: Option<PathBuf>,
-    /// Time-outs of each attempt.
-    pub timeouts: Timeouts,
-    /// Bounds on what the partner sends.
-    pub limits: Limits,
-    /// Whether HTTP/2 is spoken without negotiating it.
-    pub http2_prior_knowledge: bool,
-    /// Whether the partner may be at a loopback, private or link-local address.
-    pub allow_private_addresses: bool,
-    /// Root certificates to trust besides the system's, PEM.
-    #[serde(with = "value::path")]
-    pub root_ca_file: Option<PathBuf>,
-    /// The HTTP proxy in between.
-    #[serde(with = "value::proxy")]
-    pub proxy_url: Option<Url>,
+    client_secret_file: Option<PathBuf> = None,
+    /// Whether replicas share one access token: for a partner at which a new token ends
+    /// the one before.
+    shared_token: bool = false,
 }
 
-/// `[partners.trolley]`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Trolley {
-    /// Where the partner's API is.
-    pub base_url: BaseUrl,
+section! {
+    /// `[partners.trolley]`.
+    Trolley at BaseUrl::https("api.trolley.com");
     /// The public half of the parent merchant's API key.
     #[serde(with = "value::secret")]
-    pub access_key: SecretString,
+    access_key: SecretString = SecretString::default(),
     /// The file that the access key was read from, if any.
     #[serde(with = "value::path")]
-    pub access_key_file: Option<PathBuf>,
+    access_key_file: Option<PathBuf> = None,
     /// The secret half of the parent merchant's API key.
     #[serde(with = "value::secret")]
-    pub secret_key: SecretString,
+    secret_key: SecretString = SecretString::default(),
     /// The file that the secret key was read from, if any.
     #[serde(with = "value::path")]
-    pub secret_key_file: Option<PathBuf>,
-    /// Time-outs of each attempt.
-    pub timeouts: Timeouts,
-    /// Bounds on what the partner sends.
-    pub limits: Limits,
-    /// Whether HTTP/2 is spoken without negotiating it.
-    pub http2_prior_knowledge: bool,
-    /// Whether the partner may be at a loopback, private or link-local address.
-    pub allow_private_addresses: bool,
-    /// Root certificates to trust besides the system's, PEM.
-    #[serde(with = "value::path")]
-    pub root_ca_file: Option<PathBuf>,
-    /// The HTTP proxy in between.
-    #[serde(with = "value::proxy")]
-    pub proxy_url: Option<Url>,
+    secret_key_file: Option<PathBuf> = None,
+    /// Whether the reply that shows a sub-merchant's new key passes it on to the caller.
+    return_secrets: bool = true,
     /// The API keys of sub-merchants, each id once.
-    pub accounts: Vec<Account>,
+    accounts: Vec<Account> = Vec::new(),
+}
+
+section! {
+    /// `[partners.trustap]`.
+    Trustap at BaseUrl::https("dev.trustap.com/api/v1");
+    /// The API key.
+    #[serde(with = "value::secret")]
+    api_key: SecretString = SecretString::default(),
+    /// The file that the API key was read from, if any.
+    #[serde(with = "value::path")]
+    api_key_file: Option<PathBuf> = None,
+    /// The OAuth2 token endpoint that user grants are renewed at.
+    token_url: BaseUrl =
+        BaseUrl::https("sso.trustap.com/auth/realms/trustap/protocol/openid-connect/token"),
+    /// The OAuth2 client's id; empty if no user grants are kept.
+    client_id: String = String::new(),
+    /// The OAuth2 client's secret.
+    #[serde(with = "value::optional_secret")]
+    client_secret: SecretString = SecretString::default(),
+    /// The file that the secret was read from, if any.
+    #[serde(with = "value::path")]
+    client_secret_file: Option<PathBuf> = None,
 }
 
 /// `[[partners.trolley.accounts]]`: a sub-merchant's API key.
@@ -105,85 +162,4 @@ pub struct Account {
     /// The file that the secret key was read from, if any.
     #[serde(with = "value::path")]
     pub secret_key_file: Option<PathBuf>,
-}
-
-// === impl Partners ===
-
-impl Partners {
-    /// The keys of the partners that are configured.
-    pub fn configured(&self) -> Vec<&'static str> {
-        let trustist = self.trustist.as_ref().map(|_| "trustist");
-        let trolley = self.trolley.as_ref().map(|_| "trolley");
-        [trustist, trolley].into_iter().flatten().collect()
-    }
-}
-
-// === impl Trustist ===
-
-impl Trustist {
-    /// How the partner is reached.
-    pub fn connection(&self) -> Connection<'_> {
-        Connection {
-            base_url: &self.base_url,
-            timeouts: &self.timeouts,
-            limits: &self.limits,
-            http2_prior_knowledge: self.http2_prior_knowledge,
-            allow_private_addresses: self.allow_private_addresses,
-            root_ca_file: self.root_ca_file.as_deref(),
-            proxy_url: self.proxy_url.as_ref(),
-        }
-    }
-}
-
-impl Default for Trustist {
-    fn default() -> Self {
-        Self {
-            base_url: BaseUrl::https("partnersapi.trustist.com"),
-            client_id: String::new(),
-            client_secret: SecretString::default(),
-            client_secret_file: None,
-            timeouts: Timeouts::default(),
-            limits: Limits::default(),
-            http2_prior_knowledge: false,
-            allow_private_addresses: false,
-            root_ca_file: None,
-            proxy_url: None,
-        }
-    }
-}
-
-// === impl Trolley ===
-
-impl Trolley {
-    /// How the partner is reached.
-    pub fn connection(&self) -> Connection<'_> {
-        Connection {
-            base_url: &self.base_url,
-            timeouts: &self.timeouts,
-            limits: &self.limits,
-            http2_prior_knowledge: self.http2_prior_knowledge,
-            allow_private_addresses: self.allow_private_addresses,
-            root_ca_file: self.root_ca_file.as_deref(),
-            proxy_url: self.proxy_url.as_ref(),
-        }
-    }
-}
-
-impl Default for Trolley {
-    fn default() -> Self {
-        Self {
-            base_url: BaseUrl::https("api.trolley.com"),
-            access_key: SecretString::default(),
-            access_key_file: None,
-            secret_key: SecretString::default(),
-            secret_key_file: None,
-            timeouts: Timeouts::default(),
-            limits: Limits::default(),
-            http2_prior_knowledge: false,
-            allow_private_addresses: false,
-            root_ca_file: None,
-            proxy_url: None,
-            accounts: Vec::new(),
-        }
-    }
 }

@@ -93,7 +93,7 @@ fn a_fault_of_the_environment_names_the_variable() {
             "PARTNER_GATEWAY__GRPC__LISTEN__PORT: names a key below something that is not a section",
             "grpc.max_connections: expected a whole number, 0 or more, found a string (set by \
              PARTNER_GATEWAY__GRPC__MAX_CONNECTIONS)",
-            "partners.acme: unknown key; known here: trustist or trolley",
+            "partners.acme: unknown key; known here: trustist, trolley, trustap",
         ]
     );
 }
@@ -133,7 +133,7 @@ fn all_faults_are_reported_together() {
       partners.trustist.limits.response_byte: unknown key; known here: response_bytes
       partners.trustist.proxy_url: must have no user name and no password in it
       telemetry.log_format: expected "readable" or "json", found a string
-      tracing: unknown key; known here: grpc, operations, simulators, telemetry, partners
+      tracing: unknown key; known here: grpc, operations, simulators, telemetry, store, shared_limits, credentials, partners
       grpc.max_connections: must be at least 1
       grpc.default_deadline: is longer than grpc.max_deadline
       telemetry.log_level: is not a level, nor a list such as "info,partner_gateway::stack=debug"

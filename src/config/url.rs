@@ -24,9 +24,10 @@ pub struct InvalidUrl(&'static str);
 // === impl BaseUrl ===
 
 impl BaseUrl {
-    /// The https URL of a host whose name is known to be plain.
-    pub(super) fn https(host: &str) -> Self {
-        Self { text: format!("https://{host}"), host: host.to_owned() }
+    /// The https URL of a host, and perhaps a path, that are known to be plain.
+    pub(super) fn https(place: &str) -> Self {
+        let host = place.split('/').next().unwrap_or_default().to_owned();
+        Self { text: format!("https://{place}"), host }
     }
 
     /// The URL, without a slash at its end.

@@ -9,10 +9,14 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{Account, Config, Connection, Faults, Grpc, Operations, Telemetry, Trolley, Trustist};
+use super::{
+    Account, Config, Connection, Credentials, Faults, Grpc, Operations, SharedLimits, Store,
+    Telemetry, Trolley, Trustap, Trustist,
+};
 
 /// More connections or calls than any machine holds.
 const MAX_COUNT: usize = 1_000_000;
+const INSECURE: &str = "must be https, except for a loopback host or with allow_private_addresses";
 /// The largest message that gRPC implementations can be told to take.
 const MAX_MESSAGE: usize = 1 << 30;
 
@@ -26,6 +30,17 @@ pub(super) fn complete(config: &mut Config, faults: &mut Faults) {
     }
     if let Some(partner) = &mut config.partners.trolley {
         trolley(partner, faults);
+    }
+    if let Some(partner) = &mut config.partners.trustap {
+        trustap(partner, faults);
+    }
+    store(&mut config.store, faults);
+    shared_limits(&mut config.shared_limits, faults);
+    credentials(&config.credentials, faults);
+    let shows_secrets = config.partners.trolley.as_ref().is_none_or(|p| p.return_secrets);
+    if !shows_secrets && config.store.database().is_none() {
+        let problem = "would lose keys with a store in memory: give store.encryption_key";
+        faults.push("partners.trolley.return_secrets", problem);
     }
 }
 
@@ -90,6 +105,58 @@ fn trolley(partner: &mut Trolley, faults: &mut Faults) {
     }
 }
 
+fn trustap(partner: &mut Trustap, faults: &mut Faults) {
+    let section = "partners.trustap";
+    let file = partner.api_key_file.as_deref();
+    secret(section, "api_key", &mut partner.api_key, file, faults);
+    let keeps_grants = !partner.client_id.is_empty();
+    let is_given =
+        partner.client_secret_file.is_some() || !partner.client_secret.expose_secret().is_empty();
+    if keeps_grants || is_given {
+        identifier(&format!("{section}.client_id"), &partner.client_id, faults);
+        let file = partner.client_secret_file.as_deref();
+        secret(section, "client_secret", &mut partner.client_secret, file, faults);
+    }
+    let is_trusted = partner.allow_private_addresses || partner.token_url.is_loopback();
+    if !partner.token_url.is_https() && !is_trusted {
+        faults.push(format!("{section}.token_url"), INSECURE);
+    }
+    connection(section, partner.connection(), faults);
+}
+
+fn store(store: &mut Store, faults: &mut Faults) {
+    let section = "store";
+    let file = store.url_file.as_deref();
+    if file.is_some() || !store.url.expose_secret().is_empty() {
+        secret(section, "url", &mut store.url, file, faults);
+    }
+    let file = store.encryption_key_file.as_deref();
+    if file.is_some() || store.database().is_some() {
+        take(section, "encryption_key", &mut store.encryption_key, file, faults);
+    }
+    not_zero("store.timeout", store.timeout, faults);
+    at_least_one("store.max_connections", store.max_connections > 0, faults);
+    let url = store.database().unwrap_or("sqlite:");
+    if !["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme)) {
+        faults.push("store.url", "must begin with sqlite:// or postgres://");
+    }
+}
+
+fn shared_limits(shared: &mut SharedLimits, faults: &mut Faults) {
+    let file = shared.redis_url_file.as_deref();
+    if file.is_some() || !shared.redis_url.expose_secret().is_empty() {
+        secret("shared_limits", "redis_url", &mut shared.redis_url, file, faults);
+    }
+    let url = shared.redis_url.expose_secret();
+    if !url.is_empty() && !["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme)) {
+        faults.push("shared_limits.redis_url", "must begin with redis:// or rediss://");
+    }
+}
+
+fn credentials(credentials: &Credentials, faults: &mut Faults) {
+    not_zero("credentials.reload_interval", credentials.reload_interval, faults);
+}
+
 fn account_keys(section: &str, account: &mut Account, faults: &mut Faults) {
     identifier(&format!("{section}.id"), &account.id, faults);
     let file = account.access_key_file.as_deref();
@@ -103,8 +170,7 @@ fn connection(section: &str, connection: Connection<'_>, faults: &mut Faults) {
     let Connection { base_url, timeouts, limits, .. } = connection;
     let is_trusted = connection.allow_private_addresses || base_url.is_loopback();
     if !base_url.is_https() && !is_trusted {
-        let problem = "must be https, except for a loopback host or with allow_private_addresses";
-        faults.push(format!("{section}.base_url"), problem);
+        faults.push(format!("{section}.base_url"), INSECURE);
     }
     not_zero(&format!("{section}.timeouts.connect"), timeouts.connect, faults);
     not_zero(&format!("{section}.timeouts.head"), timeouts.head, faults);
@@ -122,7 +188,7 @@ fn connection(section: &str, connection: Connection<'_>, faults: &mut Faults) {
     }
 }
 
-/// Takes a secret from its file, if that is how it is given.
+/// Takes a secret of one line from its file, if that is how it is given.
 fn secret(
     section: &str,
     name: &str,
@@ -130,31 +196,42 @@ fn secret(
     file: Option<&Path>,
     faults: &mut Faults,
 ) {
+    let is_taken = take(section, name, secret, file, faults);
+    if is_taken && secret.expose_secret().chars().any(char::is_control) {
+        let suffix = if file.is_some() { "_file" } else { "" };
+        let problem = "has a line end or another control character in it";
+        faults.push(format!("{section}.{name}{suffix}"), problem);
+    }
+}
+
+/// Takes a secret from its file, if that is how it is given. Says whether there is one.
+fn take(
+    section: &str,
+    name: &str,
+    secret: &mut SecretString,
+    file: Option<&Path>,
+    faults: &mut Faults,
+) -> bool {
     let (key, file_key) = (format!("{section}.{name}"), format!("{section}.{name}_file"));
     if faults.has(&key) || faults.has(&file_key) {
-        return;
+        return false;
     }
     let is_given = !secret.expose_secret().is_empty();
-    match file {
-        Some(_) if is_given => {
-            return faults.push(file_key, format!("{name} is given, too: keep one of them"));
-        }
-        None if !is_given => {
-            return faults.push(key, format!("missing: give it, or {name}_file"));
-        }
-        None => {}
-        Some(path) => match read(path) {
-            Err(problem) => return faults.push(file_key, problem),
-            Ok(text) => match text.trim_end_matches(['\r', '\n']) {
-                "" => return faults.push(file_key, format!("{} is empty", path.display())),
-                text => *secret = SecretString::from(text),
-            },
+    let (key, problem) = match file.map(|path| (path, read(path))) {
+        None if is_given => return true,
+        None => (key, format!("missing: give it, or {name}_file")),
+        Some(_) if is_given => (file_key, format!("{name} is given, too: keep one of them")),
+        Some((_, Err(problem))) => (file_key, problem),
+        Some((path, Ok(text))) => match text.trim_end_matches(['\r', '\n']) {
+            "" => (file_key, format!("{} is empty", path.display())),
+            text => {
+                *secret = SecretString::from(text);
+                return true;
+            }
         },
-    }
-    if secret.expose_secret().chars().any(char::is_control) {
-        let key = if file.is_some() { file_key } else { key };
-        faults.push(key, "has a line end or another control character in it");
-    }
+    };
+    faults.push(key, problem);
+    false
 }
 
 /// An access key is part of a header, with a colon after it.

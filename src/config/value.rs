@@ -178,6 +178,20 @@ pub(super) mod secret {
     }
 }
 
+/// A secret that need not be given: "" for none.
+pub(super) mod optional_secret {
+    use secrecy::SecretString;
+    use serde::Deserializer;
+
+    pub(in crate::config) use super::secret::serialize;
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SecretString, D::Error> {
+        super::text(deserializer, "a string").map(SecretString::from)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -4,12 +4,12 @@
 
 use std::net::SocketAddr;
 
-use crate::credentials::{Client, KeyPair, Settings as Credentials};
+use crate::credentials::{Client, GrantClient, KeyPair, Settings as Credentials};
 use crate::simulator::{trolley, trustist};
 
 use secrecy::ExposeSecret as _;
 
-use super::{Account, Connection, InvalidUrl, Partners, Trolley, Trustist};
+use super::{Account, Connection, InvalidUrl, Partners, Trolley, Trustap, Trustist};
 
 /// A configured partner, whichever it is.
 #[derive(Debug)]
@@ -32,12 +32,22 @@ impl Partners {
             connection: section.connection(),
             credentials: section.credentials(),
         });
+        let trustap = self.trustap.as_ref().map(|section| PartnerSettings {
+            name: "trustap",
+            connection: section.connection(),
+            credentials: section.credentials(),
+        });
         let trustist = self.trustist.as_ref().map(|section| PartnerSettings {
             name: "trustist",
             connection: section.connection(),
             credentials: section.credentials(),
         });
-        [trolley, trustist].into_iter().flatten().collect()
+        [trolley, trustap, trustist].into_iter().flatten().collect()
+    }
+
+    /// The keys of the partners that are configured.
+    pub fn configured(&self) -> Vec<&'static str> {
+        self.settings().iter().map(|settings| settings.name).collect()
     }
 
     /// The sections for the partner simulators at `address`, with the credentials that
@@ -67,6 +77,7 @@ impl Partners {
                 }],
                 ..Trolley::default()
             }),
+            trustap: None,
         })
     }
 }
@@ -91,6 +102,18 @@ impl Trolley {
             accounts: accounts
                 .map(|a| (a.id.clone(), key_pair(&a.access_key, &a.secret_key)))
                 .collect(),
+            ..Credentials::default()
+        }
+    }
+}
+
+impl Trustap {
+    fn credentials(&self) -> Credentials {
+        let client = Client { id: self.client_id.clone(), secret: self.client_secret.clone() };
+        let grants = GrantClient { client, token_url: self.token_url.as_str().to_owned() };
+        Credentials {
+            api_key: Some(self.api_key.clone()),
+            grants: Some(grants).filter(|grants| !grants.client.id.is_empty()),
             ..Credentials::default()
         }
     }

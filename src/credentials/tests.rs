@@ -17,6 +17,7 @@ fn everything() -> Settings {
         key_pair: Some(pair("parent")),
         accounts: [("S-1".to_owned(), pair("sub"))].into(),
         api_key: Some("key:canary".into()),
+        grants: None,
     }
 }
 

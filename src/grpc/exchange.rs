@@ -67,6 +67,7 @@ impl Gateway {
             operation,
             id: arrival.id,
             account: parts.account,
+            user_token: None,
             target: parts.target,
             headers: parts.headers,
             body: parts.body,

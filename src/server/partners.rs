@@ -153,6 +153,7 @@ async fn read(
         operation,
         id: Uuid::now_v7(),
         account,
+        user_token: None,
         target: parts.target,
         headers: parts.headers,
         body: parts.body,

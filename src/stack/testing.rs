@@ -81,6 +81,7 @@ pub(crate) fn call_with(credential: Credential) -> Call {
         operation: operation(&[credential]),
         id: Uuid::nil(),
         account: None,
+        user_token: None,
         target: "/things?a=b%20c".to_owned(),
         headers: HeaderMap::new(),
         body: Some(json("{\"n\":1}")),

@@ -4,6 +4,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+/// The partners, by their key in the configuration.
+const PARTNERS: [&str; 3] = ["trolley", "trustap", "trustist"];
+
 /// A source file, without its tests.
 struct Source {
     /// Its path below the crate, with `/`.
@@ -97,12 +100,13 @@ fn a_partners_name_stands_only_in_its_own_files_the_simulators_and_the_configura
             || name == "src/partner.rs"
             || name.starts_with("src/partner/trustist")
             || name.starts_with("src/partner/trolley")
+            || name.starts_with("src/partner/trustap")
     };
     let mut found = String::new();
     for source in sources().iter().filter(|source| !may(&source.name)) {
         for (number, line) in source.product.lines().enumerate() {
             let small = line.to_ascii_lowercase();
-            if small.contains("trustist") || small.contains("trolley") {
+            if PARTNERS.iter().any(|partner| small.contains(partner)) {
                 writeln!(found, "{}:{}: {}", source.name, number + 1, line.trim()).unwrap();
             }
         }
@@ -114,10 +118,12 @@ fn a_partners_name_stands_only_in_its_own_files_the_simulators_and_the_configura
 fn a_partner_file_does_not_name_another_partner() {
     for source in sources() {
         let small = source.product.to_ascii_lowercase();
-        for (own, other) in [("trustist", "trolley"), ("trolley", "trustist")] {
+        for own in PARTNERS {
             let is_own = source.name.starts_with(&format!("src/partner/{own}"))
                 || source.name.starts_with(&format!("src/simulator/{own}"));
-            assert!(!(is_own && small.contains(other)), "{} names {other}", source.name);
+            for other in PARTNERS.iter().filter(|other| **other != own) {
+                assert!(!(is_own && small.contains(other)), "{} names {other}", source.name);
+            }
         }
     }
 }

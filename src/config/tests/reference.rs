@@ -40,15 +40,19 @@ fn the_reference_says_the_defaults() {
 fn the_reference_says_the_partners_defaults() {
     let mut table: Table = whole_reference().parse().unwrap();
     let partners = table["partners"].as_table_mut().unwrap();
-    for section in ["trustist", "trolley"] {
+    for section in ["trustist", "trolley", "trustap"] {
         let section = partners[section].as_table_mut().unwrap();
-        for key in ["client_id", "client_secret", "access_key", "secret_key", "accounts"] {
+        let own = ["client_id", "client_secret", "access_key", "secret_key", "api_key", "accounts"];
+        for key in own {
             section.remove(key);
         }
     }
     let said = Value::try_into::<Partners>(Value::Table(partners.clone())).unwrap();
-    let defaults =
-        Partners { trustist: Some(Trustist::default()), trolley: Some(Trolley::default()) };
+    let defaults = Partners {
+        trustist: Some(Trustist::default()),
+        trolley: Some(Trolley::default()),
+        trustap: Some(Trustap::default()),
+    };
     assert_eq!(Value::try_from(said), Value::try_from(defaults));
 }
 
@@ -58,6 +62,7 @@ fn the_reference_has_every_key() {
     every.partners.trustist = Some(Trustist::default());
     every.partners.trolley =
         Some(Trolley { accounts: vec![Account::default()], ..Trolley::default() });
+    every.partners.trustap = Some(Trustap::default());
     assert_eq!(keys_of(whole_reference().parse::<Table>().unwrap()), keys_of(every));
 }
 
