@@ -14,4 +14,5 @@ mod readme;
 mod secrets;
 mod server;
 mod shutdown;
+mod store;
 mod support;

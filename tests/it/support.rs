@@ -2,8 +2,11 @@
 
 pub(crate) mod client;
 pub(crate) mod control;
+pub(crate) mod daemon;
 pub(crate) mod frames;
 pub(crate) mod gateway;
+pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod redis;
 pub(crate) mod scripted;
 pub(crate) mod wire;

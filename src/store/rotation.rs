@@ -1,0 +1,104 @@
+//! A new key-encryption key: every record's data key is wrapped anew, a batch at a time,
+//! while the store is in use. A round that is cut short is taken up by the next one.
+
+use std::collections::BTreeSet;
+
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use super::row::{Credential, credential_columns};
+use super::{Error, Rotation, Store};
+use crate::seal::Keyring;
+
+/// How many records are read at a time.
+const PAGE: i64 = 100;
+
+const UNDER_ANOTHER: &str = concat!(
+    "SELECT ",
+    credential_columns!(),
+    " FROM credentials WHERE kek_id <> $1 AND id > $2 ORDER BY id LIMIT $3"
+);
+const REWRAP: &str =
+    "UPDATE credentials SET secret = $1, kek_id = $2 WHERE id = $3 AND secret = $4";
+const LEFT: &str = "SELECT COUNT(*) FROM credentials WHERE kek_id <> $1";
+
+// === impl Store ===
+
+impl Store {
+    /// Wraps the data keys of up to `batch` records under the keyring's first key. When
+    /// nothing is left, no other key is needed any more. A record that no key opens is
+    /// left as it is and logged; so is one that is only in the journal.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: what was done so far stays done.
+    pub async fn rotate(&self, batch: u32) -> Result<Rotation, Error> {
+        let keyring = self.keyring();
+        let mut rewrapped = 0;
+        let mut last = String::new();
+        loop {
+            let page = self.under_another(&keyring, &last).await?;
+            let Some(end) = page.last() else { break };
+            last = end.record.id.to_string();
+            for credential in &page {
+                if rewrapped == u64::from(batch) {
+                    return self.rotated(&keyring, rewrapped).await;
+                }
+                rewrapped += u64::from(self.rewrap(&keyring, credential).await?);
+            }
+        }
+        self.rotated(&keyring, rewrapped).await
+    }
+
+    /// Refuses a keyring that lacks a key which is in use.
+    pub(super) async fn refuse_missing_keys(&self) -> Result<(), Error> {
+        let query = sqlx::query("SELECT DISTINCT kek_id FROM credentials");
+        let rows = self.0.database.rows(query).await?;
+        let id = |row: &AnyRow| Ok(row.try_get::<String, _>("kek_id")?);
+        let mut missing = rows.iter().map(id).collect::<Result<BTreeSet<_>, Error>>()?;
+        missing.extend(self.journal_kek_ids());
+        for id in self.keyring().ids() {
+            missing.remove(&id.to_string());
+        }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::MissingKeys(missing.into_iter().collect()))
+        }
+    }
+
+    async fn under_another(
+        &self,
+        keyring: &Keyring,
+        after: &str,
+    ) -> Result<Vec<Credential>, Error> {
+        let query = sqlx::query(UNDER_ANOTHER).bind(keyring.first_id().to_string());
+        let query = query.bind(after).bind(PAGE);
+        let rows = self.0.database.rows(query).await?;
+        rows.iter().map(Credential::read).collect()
+    }
+
+    /// Says whether it did; not if somebody else changed the record meanwhile.
+    async fn rewrap(&self, keyring: &Keyring, old: &Credential) -> Result<bool, Error> {
+        let new = match old.rewrap(keyring) {
+            Ok(Some(new)) => new,
+            Ok(None) => return Ok(false),
+            Err(error) => {
+                tracing::error!(%error, id = %old.record.id, "a record of the store cannot be opened");
+                return Ok(false);
+            }
+        };
+        let query = sqlx::query(REWRAP)
+            .bind(new.secret)
+            .bind(new.record.kek_id)
+            .bind(new.record.id.to_string())
+            .bind(&old.secret);
+        Ok(self.0.database.change(query).await? == 1)
+    }
+
+    async fn rotated(&self, keyring: &Keyring, rewrapped: u64) -> Result<Rotation, Error> {
+        let first = keyring.first_id().to_string();
+        let left = self.0.database.count(sqlx::query(LEFT).bind(&first)).await?;
+        let journalled = self.journal_kek_ids().filter(|id| *id != first).count();
+        Ok(Rotation { rewrapped, left: left + u64::try_from(journalled).unwrap_or_default() })
+    }
+}

@@ -1,0 +1,88 @@
+//! What is particular to SQLite: its file, its settings, and that nothing but a write
+//! lock keeps two starts from migrating at once.
+
+use std::io::ErrorKind;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
+use tokio::fs::OpenOptions;
+use tokio::time::sleep;
+
+use super::Error;
+use super::database::migrator;
+
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "store", include_str!("../../migrations/sqlite/0001_store.sql"))];
+
+/// Between two attempts to use the log.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Writes the log back and empties it: it still holds what was deleted. When a reader is
+/// in the way, the next one does it.
+pub(super) const PURGE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// Whether a URL means a database without a file.
+pub(super) fn is_memory(url: &str) -> bool {
+    let rest = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    rest.starts_with(":memory:") || rest.contains("mode=memory")
+}
+
+/// Makes the file, for its owner alone; the files beside it get the same mode. An
+/// existing one is not touched, not even opened: closing it would drop the locks that
+/// this process may hold on it.
+pub(super) async fn create_file(url: &str) -> Result<(), Error> {
+    let unusable = |_| Error::Settings("the URL of the store cannot be read");
+    let options = SqliteConnectOptions::from_str(url).map_err(unusable)?;
+    let mut file = OpenOptions::new();
+    file.write(true).create_new(true).mode(0o600);
+    match file.open(options.get_filename()).await {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            let what = "the file of the database cannot be made";
+            Err(Error::unavailable_with(what, error.kind().to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sets what holds for each connection. A commit is on the disk when it returns, what is
+/// deleted is overwritten, and temporary tables stay in memory.
+pub(super) async fn set_up(connection: &mut AnyConnection, limit: Duration) -> sqlx::Result<()> {
+    // Waiting ends by itself, before the operation's own bound.
+    let patience = (limit.mul_f64(0.8)).as_millis();
+    let settings = AssertSqlSafe(format!(
+        "PRAGMA busy_timeout = {patience}; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+         PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;"
+    ));
+    connection.execute(settings).await?;
+    Ok(())
+}
+
+/// Migrates in one transaction that holds the write lock, so that of several starts one
+/// does it and the others find it done.
+pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<(), MigrateError> {
+    use_log(connection).await?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    migrator(&MIGRATIONS).run_direct(None, &mut *transaction, false).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Makes the file one that is written through a log. While another start does the same,
+/// SQLite refuses at once, whatever its patience; who waits is bounded by the caller.
+async fn use_log(connection: &mut AnyConnection) -> sqlx::Result<()> {
+    loop {
+        match connection.execute("PRAGMA journal_mode = WAL").await {
+            Err(error) if is_busy(&error) => sleep(PAUSE).await,
+            done => return done.map(drop),
+        }
+    }
+}
+
+/// SQLITE_BUSY, for whatever reason: the kind is in the low byte of the code.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code % 256 == 5)
+}
