@@ -66,6 +66,9 @@ async fn index(State(simulator): State<Simulator>) -> Response {
             "GET, PUT /_simulator/switches",
             "POST /_simulator/webhooks",
             "POST /_simulator/trustist/invitations/{id}/advance",
+            "PUT /_simulator/trustist/client",
+            "GET, PUT, DELETE /_simulator/trustist/tokens",
+            "PUT /_simulator/trolley/parent",
         ],
     }))
 }

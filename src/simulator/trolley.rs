@@ -4,7 +4,7 @@
 
 use std::sync::Mutex;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 
 use self::limit::Window;
@@ -12,12 +12,13 @@ use self::refusal::Refusal;
 use self::route::Key;
 use self::state::State;
 use super::json::Object;
-use super::partner::{Answer, Partner, Received, merge_switches};
+use super::partner::{Answer, Controlled, Partner, Received, merge_switches};
 use super::webhook::{Delivery, Order};
 use super::{Clock, locked};
 
 mod bank_account;
 mod check;
+mod control;
 mod event;
 mod funding;
 mod limit;
@@ -112,7 +113,7 @@ impl Trolley {
     fn caller(&self, state: &State, request: &Received) -> Result<String, Refusal> {
         let verified =
             signature::verify(request, self.clock.now(), self.settings.clock_window, |key| {
-                state.merchants.iter().find(|merchant| merchant.access_key == key)
+                state.merchants.iter().find(|merchant| !merchant.secrets_of(key).is_empty())
             });
         verified.map(|merchant| merchant.id.clone()).map_err(|why| {
             tracing::debug!(?why, path = request.path, "a signature was refused");
@@ -181,6 +182,10 @@ impl Partner for Trolley {
         switches.check()?;
         state.switches = switches;
         Ok(())
+    }
+
+    fn control(&self, method: &Method, path: &str, body: &[u8]) -> Option<Controlled> {
+        control::answer(&mut locked(&self.state), method, path, body)
     }
 
     fn webhook(&self, order: &Order) -> Result<Delivery, String> {

@@ -46,13 +46,13 @@ enum Operation {
 
 impl Trustist {
     pub(crate) fn new(settings: Settings, clock: Clock) -> Self {
-        let state = Mutex::new(State::new(settings.switches.clone()));
+        let state = Mutex::new(State::new(&settings));
         Self { settings, clock, state }
     }
 
     fn carry_out(&self, state: &mut State, operation: Operation, request: &Received) -> Answer {
         if let Operation::Token = operation {
-            return token::issue(&self.settings, state, self.clock.now(), request);
+            return token::issue(&self.settings.client_id, state, self.clock.now(), request);
         }
         if !token::is_authorised(state, self.clock.now(), request) {
             return reply::error(&state.switches, StatusCode::UNAUTHORIZED);
@@ -98,7 +98,7 @@ impl Partner for Trustist {
     }
 
     fn reset(&self) {
-        *locked(&self.state) = State::new(self.settings.switches.clone());
+        *locked(&self.state) = State::new(&self.settings);
     }
 
     fn switches(&self) -> Value {

@@ -21,6 +21,8 @@ pub(crate) struct Merchant {
     pub(crate) id: String,
     pub(crate) access_key: String,
     pub(crate) secret_key: String,
+    /// Other key pairs that it may sign with: the one before, while its key is being changed.
+    pub(crate) other_keys: Vec<(String, String)>,
     pub(crate) is_sandbox: bool,
     pub(crate) profile: Map<String, Value>,
     pub(crate) onboarding: Map<String, Value>,
@@ -78,6 +80,7 @@ impl Merchant {
             id,
             access_key,
             secret_key,
+            other_keys: Vec::new(),
             is_sandbox: false,
             profile: Map::new(),
             onboarding: Map::new(),
@@ -92,6 +95,14 @@ impl Merchant {
     pub(crate) fn generated() -> Self {
         let id = format!("M-{}", random::base58(22));
         Self::new(id, format!("AS{}", random::upper(22)), random::lower(40))
+    }
+
+    /// The secrets that belong to an access key of its own; none if it is another's.
+    pub(crate) fn secrets_of(&self, access_key: &str) -> Vec<&str> {
+        let first = std::iter::once((&self.access_key, &self.secret_key));
+        let others = self.other_keys.iter().map(|(access, secret)| (access, secret));
+        let own = first.chain(others).filter(|(access, _)| *access == access_key);
+        own.map(|(_, secret)| secret.as_str()).collect()
     }
 
     fn named(mut self, name: &str) -> Self {

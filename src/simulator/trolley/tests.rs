@@ -200,3 +200,22 @@ fn reset_forgets_everything() {
     let state = locked(&trolley.state);
     assert_eq!((state.merchants.len(), &state.switches), (2, &Switches::default()));
 }
+
+#[test]
+fn the_parents_keys_are_changed_over_the_control_interface() {
+    let trolley = simulator();
+    let control = |method: Method, body: Value| {
+        trolley.control(&method, "parent", body.to_string().as_bytes()).unwrap().map(|_| ())
+    };
+    let status = |keys| call(&trolley, keys, "GET", "/v1/subscriptions", "").status.as_u16();
+    let pair = |access: &str, secret: &str| json!({"access_key": access, "secret_key": secret});
+    let both = json!({"keys": [pair("AKNEW", "new"), pair(PARENT.0, PARENT.1)]});
+    control(Method::PUT, both).unwrap();
+    assert_eq!([("AKNEW", "new"), PARENT, ("AKNEW", PARENT.1)].map(status), [200, 200, 401]);
+    control(Method::PUT, json!({"keys": [pair("AKNEW", "new")]})).unwrap();
+    assert_eq!([("AKNEW", "new"), PARENT].map(status), [200, 401]);
+    assert_eq!(control(Method::PUT, json!({"keys": []})).unwrap_err().0, 400);
+    assert_eq!(control(Method::GET, json!({})).unwrap_err().0, 405);
+    trolley.reset();
+    assert_eq!(status(PARENT), 200);
+}

@@ -1,18 +1,25 @@
 //! What the Trustist double remembers: tokens and invitations.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::super::json::Object;
 use super::settings::{
-    COMPLETE_INVITATION, PaymentTypesEcho, SENT_INVITATION, StatusCase, Switches,
+    COMPLETE_INVITATION, PaymentTypesEcho, SENT_INVITATION, Settings, StatusCase, Switches,
 };
 
 /// All of it, in its starting state after a reset.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) switches: Switches,
+    /// Every secret that the client may use just now: two while it is being changed.
+    pub(crate) client_secrets: Vec<String>,
+    /// How long a new token is valid, sent as `expires_in`.
+    pub(crate) token_lifetime: Duration,
+    /// How many tokens have been issued.
+    pub(crate) tokens_issued: u64,
     /// Each valid token with the moment at which it stops being so.
     pub(crate) tokens: HashMap<String, Timestamp>,
     /// Oldest first.
@@ -43,12 +50,19 @@ pub(crate) enum Status {
 // === impl State ===
 
 impl State {
-    pub(crate) fn new(switches: Switches) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         let invitations = vec![
             Invitation::known(SENT_INVITATION, "sent", Status::Sent),
             Invitation::known(COMPLETE_INVITATION, "complete", Status::Complete),
         ];
-        Self { switches, tokens: HashMap::new(), invitations }
+        Self {
+            switches: settings.switches.clone(),
+            client_secrets: vec![settings.client_secret.clone()],
+            token_lifetime: settings.token_lifetime,
+            tokens_issued: 0,
+            tokens: HashMap::new(),
+            invitations,
+        }
     }
 
     pub(crate) fn invitation(&mut self, id: &str) -> Option<&mut Invitation> {

@@ -193,3 +193,32 @@ fn reset_forgets_everything() {
     assert_eq!((state.invitations.len(), state.tokens.len()), (2, 0));
     assert_eq!(state.switches, Switches::default());
 }
+
+#[test]
+fn the_control_interface_changes_secrets_and_tokens() {
+    let simulator = simulator();
+    let control = |method: Method, path: &str, body: Value| {
+        let answer = simulator.control(&method, path, body.to_string().as_bytes()).unwrap();
+        answer.map(|object| serde_json::from_slice::<Value>(&object.to_bytes()).unwrap())
+    };
+    let grant = |secret: &str| {
+        let body = GRANT.replace("simulator-client-secret", secret);
+        simulator.answer(&request(Method::POST, "/token", &[FORM], &body))
+    };
+    control(Method::PUT, "client", json!({"secrets": ["old", "new"]})).unwrap();
+    assert_eq!(
+        [grant("old"), grant("new"), grant("simulator-client-secret")].map(|a| a.status.as_u16()),
+        [200, 200, 401]
+    );
+    let shown = control(Method::PUT, "tokens", json!({"lifetime_seconds": 3})).unwrap();
+    assert_eq!(shown, json!({"issued": 2, "lifetime_seconds": 3}));
+    assert_eq!(value(&grant("new"))["expires_in"], json!(3));
+    control(Method::DELETE, "tokens", json!({})).unwrap();
+    assert!(locked(&simulator.state).tokens.is_empty());
+    for (method, path) in [(Method::GET, "client"), (Method::POST, "tokens")] {
+        assert_eq!(control(method, path, json!({})).unwrap_err().0, 405, "{path}");
+    }
+    assert_eq!(control(Method::PUT, "client", json!({"secret": "x"})).unwrap_err().0, 400);
+    simulator.reset();
+    assert_eq!(grant("new").status, 401);
+}

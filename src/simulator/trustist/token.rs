@@ -7,17 +7,17 @@ use super::super::json::Object;
 use super::super::partner::{Answer, Received};
 use super::super::{form, random};
 use super::reply;
-use super::settings::{Settings, Switches};
+use super::settings::Switches;
 use super::state::State;
 
 /// `POST /token`. Refusals are in the words of RFC 6749; the document shows none.
 pub(crate) fn issue(
-    settings: &Settings,
+    client_id: &str,
     state: &mut State,
     now: Timestamp,
     request: &Received,
 ) -> Answer {
-    if let Err((status, code, description)) = check(settings, &state.switches, request) {
+    if let Err((status, code, description)) = check(client_id, state, request) {
         return refusal(&state.switches, status, code, description);
     }
     if state.switches.last_token_wins {
@@ -25,13 +25,14 @@ pub(crate) fn issue(
     }
     state.tokens.retain(|_, expiry| *expiry > now);
     let token = random::base58(64);
-    let lifetime = SignedDuration::try_from(settings.token_lifetime).unwrap_or(SignedDuration::MAX);
+    let lifetime = SignedDuration::try_from(state.token_lifetime).unwrap_or(SignedDuration::MAX);
     let expiry = now.checked_add(lifetime).unwrap_or(Timestamp::MAX);
     state.tokens.insert(token.clone(), expiry);
+    state.tokens_issued += 1;
     let body = Object::new()
         .with("access_token", token)
         .with("token_type", &state.switches.token_type)
-        .with("expires_in", settings.token_lifetime.as_secs())
+        .with("expires_in", state.token_lifetime.as_secs())
         .with_undocumented(state.switches.undocumented_fields);
     Answer::done(StatusCode::OK, &body).with_header("cache-control", "no-store")
 }
@@ -46,7 +47,7 @@ pub(crate) fn is_authorised(state: &State, now: Timestamp, request: &Received) -
 
 type Refusal = (StatusCode, &'static str, &'static str);
 
-fn check(settings: &Settings, switches: &Switches, request: &Received) -> Result<(), Refusal> {
+fn check(client_id: &str, state: &State, request: &Received) -> Result<(), Refusal> {
     let bad = |code, description| (StatusCode::BAD_REQUEST, code, description);
     let invalid = |description| bad("invalid_request", description);
     if !request.has_media_type("application/x-www-form-urlencoded") {
@@ -66,8 +67,8 @@ fn check(settings: &Settings, switches: &Switches, request: &Received) -> Result
     if grant != "client_credentials" {
         return Err(bad("unsupported_grant_type", "grant_type must be client_credentials"));
     }
-    if id != settings.client_id || secret != settings.client_secret {
-        let status = StatusCode::from_u16(switches.invalid_client_status);
+    if id != client_id || !state.client_secrets.iter().any(|known| known == secret) {
+        let status = StatusCode::from_u16(state.switches.invalid_client_status);
         let status = status.unwrap_or(StatusCode::UNAUTHORIZED);
         return Err((status, "invalid_client", "the client is unknown or its secret is wrong"));
     }
