@@ -62,6 +62,9 @@ pub struct Reply {
     pub replayed: bool,
     /// The partner's own id of the request.
     pub partner_request_id: Option<String>,
+    /// Whether it shows a key that is durable in the store, so that its caller need not
+    /// have it.
+    pub is_key_kept: bool,
 }
 
 // Bodies, targets and headers hold personal data and secrets: Debug names the rpc and

@@ -7,6 +7,7 @@
 mod check;
 mod health;
 mod operations;
+mod rotate_keys;
 mod serve;
 mod simulate;
 
@@ -44,6 +45,7 @@ enum Command {
     Simulate(simulate::Args),
     Check(check::Args),
     Operations(operations::Args),
+    RotateKeys(rotate_keys::Args),
     Health(health::Args),
 }
 
@@ -83,6 +85,7 @@ async fn run(command: Command) -> Result {
         Command::Simulate(args) => simulate::run(args).await,
         Command::Check(args) => check::run(args).await,
         Command::Operations(args) => operations::run(&args),
+        Command::RotateKeys(args) => rotate_keys::run(args).await,
         Command::Health(args) => health::run(args).await,
     }
 }
@@ -129,6 +132,8 @@ mod tests {
             "check --defaults",
             "operations --format json",
             "operations --format markdown",
+            "rotate-keys",
+            "rotate-keys --config a.toml",
             "health --address 127.0.0.1:9090 --service trolley.v1.WebhookService",
         ] {
             let words = std::iter::once("partner-gateway").chain(line.split(' '));

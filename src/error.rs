@@ -63,6 +63,8 @@ pub enum Kind {
         /// Whether only a change of configuration can help.
         permanent: bool,
     },
+    /// The gateway's store did not answer, and nothing was sent without it.
+    StoreUnavailable,
     /// The request id was used for another request.
     RequestIdReused,
     /// The first call with the request id is under way.
@@ -315,6 +317,7 @@ impl fmt::Display for Error {
             Kind::TokenUnavailable { .. } => {
                 f.write_str("the partner's token endpoint gave no token")
             }
+            Kind::StoreUnavailable => f.write_str("the gateway's store is not available"),
             Kind::RequestIdReused => f.write_str("the request id was used for another request"),
             Kind::RequestInFlight => {
                 f.write_str("the first call with this request id is still under way")

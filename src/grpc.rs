@@ -5,12 +5,14 @@
 //! whatever failed into a status with details.
 
 mod codec;
+mod credentials;
 mod exchange;
 mod handler;
 mod partners;
 pub mod reason;
 pub mod status;
 
+pub use credentials::KeptCredentials;
 pub use exchange::{Gateway, PartnerSide};
 pub use handler::Operations;
 pub use partners::PartnerStates;

@@ -22,7 +22,8 @@ use secrecy::SecretString;
 
 use crate::error::PartnerFailure;
 use crate::operation::AccountKey;
-pub use status::{LastFailure, Status, TokenState};
+use crate::store::CredentialKind;
+pub use status::{LastFailure, Status, TokenRequests, TokenState};
 
 /// One partner's ways.
 pub trait Partner: Debug + Send + Sync + 'static {
@@ -61,6 +62,11 @@ pub trait Partner: Debug + Send + Sync + 'static {
     /// The headers that prove a key pair is held; `None` if it takes no signatures.
     fn sign(&self, _request: &Signable<'_>) -> Option<Vec<(HeaderName, String)>> {
         None
+    }
+
+    /// The credentials that the gateway keeps for it besides its configuration.
+    fn kept_credentials(&self) -> &'static [CredentialKind] {
+        &[]
     }
 
     /// What a successful call changed about the keys of sub-accounts, when its contract

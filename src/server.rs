@@ -10,26 +10,33 @@ mod deadline;
 mod edge;
 mod health;
 mod listener;
+mod metrics;
 mod operations;
 mod partners;
 mod routes;
 mod shutdown;
 mod simulators;
+mod store;
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::grpc::Gateway;
+use crate::credentials::{SecretFiles, Source};
+use crate::grpc::{Gateway, KeptCredentials, Operations, PartnerStates};
 use crate::operation::Catalogue;
+use crate::seal::Keyring;
+use crate::store::Store;
 
 pub use partners::{check, check_online};
 pub(crate) use shutdown::StopSignals;
+pub(crate) use store::settings as store_settings;
 
 /// How long before the end of a drain callers are told that their calls go on without
 /// them: a connection that just breaks says nothing of what the partner may have done.
@@ -87,12 +94,21 @@ impl Server {
             true => Some(simulators::Running::start(&mut config).await?),
             false => None,
         };
-        let clock = Clock::system();
         let ending = CancellationToken::new();
-        let partners = partners::build(&config, &clock, tasks, &ending)?;
-        let gateway = Arc::new(Gateway::new(partners));
+        let clock = Clock::system();
+        let shared = partners::Shared {
+            store: store::open(&config, simulate, &clock).await?,
+            clock,
+            tasks: tasks.clone(),
+            stopping: ending.clone(),
+            secret_files: SecretFiles::default(),
+        };
+        let gateway = Arc::new(Gateway::new(partners::build(&config, &shared)?));
         let readiness = operations::Readiness::new(catalogue, &gateway);
-        let routes = routes::routes(catalogue, &gateway, &clock, &config.grpc, &readiness)?;
+        let services = services(catalogue, &gateway, &shared, &config);
+        let routes = routes::routes(services, &config.grpc, &readiness)?;
+        look_after(&config, &gateway, &shared, stop);
+        let observed = metrics::Observed::new(gateway, shared.store);
         let server = Self {
             grpc: grpc.local_addr()?,
             operations: operations.local_addr()?,
@@ -104,7 +120,7 @@ impl Server {
         let limits = connections::Limits::from(&server.config.grpc);
         let edge = edge::Edge::new(routes, &server.config.grpc, stop.clone());
         tasks.spawn(connections::serve_grpc(grpc, edge, limits, stop.clone(), tasks.clone()));
-        let health = server.readiness.routes();
+        let health = server.readiness.routes(observed);
         tasks.spawn(connections::serve_http(operations, health, stop.clone(), tasks.clone()));
         server.readiness.set(true);
         tracing::info!(
@@ -139,4 +155,50 @@ impl Server {
         drop(self.simulators);
         tracing::info!("stopped");
     }
+}
+
+fn services(
+    catalogue: &'static Catalogue,
+    gateway: &Arc<Gateway>,
+    shared: &partners::Shared,
+    config: &Config,
+) -> routes::Services {
+    let (gateway, store, clock) = (|| Arc::clone(gateway), &shared.store, &shared.clock);
+    let max_message = config.grpc.max_message_bytes;
+    let reveals = config.credentials.reveal;
+    routes::Services {
+        operations: Operations::new(catalogue, gateway(), max_message),
+        partners: PartnerStates::new(catalogue, gateway(), store.clone(), clock.clone()),
+        credentials: KeptCredentials::new(gateway(), store.clone(), clock.clone(), reveals),
+    }
+}
+
+/// Starts what looks after the store, users' grants and the files of secrets.
+fn look_after(
+    config: &Config,
+    gateway: &Gateway,
+    shared: &partners::Shared,
+    stop: &CancellationToken,
+) {
+    let partners::Shared { store, tasks, secret_files, .. } = shared;
+    let changed = Arc::new(Notify::new());
+    watch_keyring(config, store.clone(), secret_files, Arc::clone(&changed));
+    let interval = config.credentials.reload_interval;
+    tasks.spawn(secret_files.clone().watch(interval, stop.clone()));
+    let authenticators = gateway.partners().map(|(_, side)| &side.authenticator);
+    authenticators.clone().for_each(|authenticator| authenticator.start(stop));
+    let vaults = authenticators.map(|authenticator| authenticator.vault().clone()).collect();
+    tasks.spawn(store::look_after(store.clone(), vaults, changed, stop.clone()));
+}
+
+/// Has the store use other keys when their file changes.
+fn watch_keyring(config: &Config, store: Store, files: &SecretFiles, changed: Arc<Notify>) {
+    let (text, file) = (&config.store.encryption_key, &config.store.encryption_key_file);
+    let source = Source { text: text.clone(), file: file.clone() };
+    files.add("store.encryption_key", [source], move |texts| {
+        let [text] = texts else { return Err("it is not one text".to_owned()) };
+        store.set_keyring(Keyring::parse(text).map_err(|error| error.to_string())?);
+        changed.notify_one();
+        Ok(())
+    });
 }

@@ -10,11 +10,13 @@ mod deadline;
 mod exchange;
 mod idempotency;
 mod judge;
+mod keep;
 mod outcome;
 mod reauthenticate;
 mod records;
 mod scrub;
 mod settings;
+mod token_endpoint;
 mod trace;
 mod transport;
 
@@ -34,9 +36,11 @@ use tower::{Service, ServiceBuilder};
 
 use crate::call::{Call, Reply};
 use crate::clock::Clock;
-use crate::credentials::{Authenticator, Means, Post};
+use crate::credentials::{Authenticator, Means, Post, SecretFiles};
 use crate::error::Error;
 use crate::partner::{Partner, Status};
+use crate::redis::Redis;
+use crate::store::Store;
 use exchange::Exchange;
 pub use settings::{Problem, Settings, Timeouts};
 use transport::Transport;
@@ -55,6 +59,12 @@ pub struct Context {
     pub stopping: CancellationToken,
     /// Is told how the partner does.
     pub status: Arc<Status>,
+    /// Keeps credentials.
+    pub store: Store,
+    /// Is told which secrets are in files.
+    pub secret_files: SecretFiles,
+    /// What replicas share tokens over, if they do.
+    pub redis: Option<Redis>,
 }
 
 /// What is inside a layer.
@@ -79,6 +89,15 @@ impl<S> Next for S where
 /// The future of every layer.
 type Answering = BoxFuture<'static, Result<Reply, Error>>;
 
+/// What leads to one partner.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// Carries calls.
+    pub stack: Stack,
+    /// Holds the credentials that the stack's calls are made with.
+    pub(crate) authenticator: Arc<Authenticator>,
+}
+
 /// Builds the stack of `partner`. The partner is not called before a call is.
 ///
 /// # Errors
@@ -87,13 +106,19 @@ pub fn build(
     partner: Arc<dyn Partner>,
     settings: Settings,
     context: &Context,
-) -> Result<Stack, Vec<Problem>> {
+) -> Result<Built, Vec<Problem>> {
     let transport = Transport::try_new(&settings)?;
     let means = Means {
         clock: context.clock.clone(),
         tasks: context.tasks.clone(),
+        stopping: context.stopping.clone(),
         status: Arc::clone(&context.status),
+        store: context.store.clone(),
+        secret_files: context.secret_files.clone(),
         post: post(transport.clone()),
+        post_form: token_endpoint::post(&settings)?,
+        redis: context.redis.clone(),
+        base_url: settings.base_url.clone(),
     };
     let authenticator =
         Arc::new(Authenticator::new(Arc::clone(&partner), settings.credentials, means));
@@ -106,15 +131,27 @@ pub fn build(
         // Inside deadline, so that an answer that comes too late is recorded; outside
         // everything that sends, so that a record is there before the first byte is.
         .layer(idempotency::IdempotencyLayer::default())
+        // Inside idempotency, for a replay makes no key; outside of what sends, so that the
+        // intent is there before the first byte is, once for all attempts.
+        .layer(keep::KeepLayer::new(
+            Arc::clone(&partner),
+            authenticator.vault().clone(),
+            settings.timeouts.total,
+        ))
         // Outside authenticate, which it runs again with what it invalidated.
         .layer(reauthenticate::ReauthenticateLayer::new(Arc::clone(&authenticator)))
         // Once per attempt: a signature is over its bytes and its moment.
-        .layer(authenticate::AuthenticateLayer::new(authenticator, transport.host(), context))
+        .layer(authenticate::AuthenticateLayer::new(
+            Arc::clone(&authenticator),
+            transport.host(),
+            context,
+        ))
         // Inside authenticate: waiting for a token is not an attempt yet.
         .layer(attempt::AttemptLayer::new(Arc::clone(&partner), transport.host(), context))
         // Next to the wire: from here outwards an answer is a success or an error.
         .layer(judge::JudgeLayer::new(partner, transport.host(), context.clock.clone()));
-    Ok(BoxCloneSyncService::new(layers.service(transport)))
+    let stack = BoxCloneSyncService::new(layers.service(transport));
+    Ok(Built { stack, authenticator })
 }
 
 /// How tokens are fetched: over the same connections and within the same limits as

@@ -4,6 +4,8 @@
 //! whole headers at their lower levels, credentials among them, and stay at "warn"
 //! unless an operator names them.
 
+pub mod metrics;
+
 use std::io::IsTerminal;
 
 use tracing_subscriber::filter::{LevelFilter, ParseError};
@@ -15,6 +17,9 @@ use crate::config::{LogFormat, Telemetry};
 
 /// Libraries that are quiet unless named. A prefix stands for all that it begins.
 const QUIET: &str = "h2=warn,hyper=warn,reqwest=warn,rustls=warn,tonic=warn,tower=warn";
+
+/// Who changed or read a credential is logged unless the log is off.
+const AUDIT: &str = "audit=info";
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +51,11 @@ fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     let parse = |text: &str| EnvFilter::builder().with_regex(false).parse(text);
     let asked = parse(directives)?;
     // Quietening must not make a library louder than all else.
-    if asked.max_level_hint().is_some_and(|level| level <= LevelFilter::WARN) {
-        return Ok(asked);
+    match asked.max_level_hint() {
+        Some(LevelFilter::OFF) => Ok(asked),
+        Some(level) if level <= LevelFilter::WARN => parse(&format!("{AUDIT},{directives}")),
+        _ => parse(&format!("{QUIET},{AUDIT},{directives}")),
     }
-    parse(&format!("{QUIET},{directives}"))
 }
 
 #[cfg(test)]
@@ -66,7 +72,15 @@ mod tests {
     #[test]
     fn libraries_are_never_louder_than_asked() {
         assert_eq!(filter("off").unwrap().to_string(), "off");
-        assert_eq!(filter("error").unwrap().to_string(), "error");
+        assert_eq!(filter("error").unwrap().to_string(), "audit=info,error");
+    }
+
+    #[test]
+    fn s18_the_audit_is_logged_whatever_else_is() {
+        for directives in ["error", "warn", "info", "partner_gateway=debug"] {
+            assert!(filter(directives).unwrap().to_string().contains(AUDIT), "{directives}");
+        }
+        assert!(filter("info,audit=off").unwrap().to_string().contains("audit=off"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! Everything is pure: bytes and tables in, bytes out. No layer, no client, no clock.
 
 mod any;
+mod blank;
 mod decimal;
 mod percent;
 mod reply;
@@ -20,6 +21,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use blank::without_secrets;
 pub use percent::is_unsafe_segment;
 pub use reply::{Decoded, Unreadable, reply};
 pub use request::{Request, request};

@@ -37,7 +37,7 @@ pub(super) async fn run(args: Args) -> Result {
         return Ok(io::stdout().lock().write_all(config::REFERENCE.as_bytes())?);
     }
     let config = Config::load(args.config.as_deref(), config::process_environment())?;
-    match server::check(&config) {
+    match server::check(&config).await {
         problems if problems.is_empty() => report(&config, &mut io::stdout().lock())?,
         problems => return Err(problems.join("\n").into()),
     }

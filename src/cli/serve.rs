@@ -25,11 +25,17 @@ pub(super) struct Args {
     /// the real ones: no account and no partner's section is needed.
     #[arg(long)]
     simulate: bool,
+    /// Arms a fail point, for tests of the gateway itself: POINT=halt or POINT=fail.
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "POINT=ACT", hide = true)]
+    fail_point: Vec<String>,
 }
 
 pub(super) async fn run(args: Args) -> Result {
     let config = Config::load(args.config.as_deref(), config::process_environment())?;
     telemetry::init(&config.telemetry)?;
+    #[cfg(debug_assertions)]
+    crate::failpoint::arm(&args.fail_point)?;
     let partners = config.partners.configured();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

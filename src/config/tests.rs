@@ -187,3 +187,22 @@ fn the_effective_configuration_is_a_configuration() {
     let again: Config = shown.to_string().parse().unwrap();
     assert_eq!(again.to_string(), shown.to_string());
 }
+
+#[test]
+fn a_shared_token_needs_something_to_be_shared_over_and_a_key_that_all_have() {
+    let shared = format!("{TRUSTIST}shared_token = true\n");
+    let redis = "[shared_limits]\nredis_url = 'redis://localhost'\n";
+    let store = "[store]\nencryption_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='\n";
+    assert_eq!(
+        faults(&format!("{store}{shared}"), &[]),
+        ["partners.trustist.shared_token: needs a Redis: give shared_limits.redis_url"]
+    );
+    assert_eq!(
+        faults(&format!("{redis}{shared}"), &[]),
+        [
+            "partners.trustist.shared_token: needs a key that all replicas have: give store.encryption_key"
+        ]
+    );
+    assert!(load(&format!("{redis}{store}{shared}"), &[]).is_ok());
+    assert!(load(&format!("{redis}{store}{TRUSTIST}"), &[]).is_ok());
+}

@@ -9,6 +9,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::credentials::secret_file;
+use crate::seal::Keyring;
+
 use super::{
     Account, Config, Connection, Credentials, Faults, Grpc, Operations, SharedLimits, Store,
     Telemetry, Trolley, Trustap, Trustist,
@@ -37,6 +40,7 @@ pub(super) fn complete(config: &mut Config, faults: &mut Faults) {
     store(&mut config.store, faults);
     shared_limits(&mut config.shared_limits, faults);
     credentials(&config.credentials, faults);
+    shared_token(config, faults);
     let shows_secrets = config.partners.trolley.as_ref().is_none_or(|p| p.return_secrets);
     if !shows_secrets && config.store.database().is_none() {
         let problem = "would lose keys with a store in memory: give store.encryption_key";
@@ -132,7 +136,12 @@ fn store(store: &mut Store, faults: &mut Faults) {
     }
     let file = store.encryption_key_file.as_deref();
     if file.is_some() || store.database().is_some() {
-        take(section, "encryption_key", &mut store.encryption_key, file, faults);
+        let is_taken = take(section, "encryption_key", &mut store.encryption_key, file, faults);
+        let keyring = Keyring::parse(&store.encryption_key);
+        if let Some(error) = keyring.err().filter(|_| is_taken) {
+            let suffix = if file.is_some() { "_file" } else { "" };
+            faults.push(format!("{section}.encryption_key{suffix}"), error.to_string());
+        }
     }
     not_zero("store.timeout", store.timeout, faults);
     at_least_one("store.max_connections", store.max_connections > 0, faults);
@@ -155,6 +164,19 @@ fn shared_limits(shared: &mut SharedLimits, faults: &mut Faults) {
 
 fn credentials(credentials: &Credentials, faults: &mut Faults) {
     not_zero("credentials.reload_interval", credentials.reload_interval, faults);
+}
+
+/// Tokens are shared sealed, with the keys that all replicas have.
+fn shared_token(config: &Config, faults: &mut Faults) {
+    if !config.partners.trustist.as_ref().is_some_and(|partner| partner.shared_token) {
+        return;
+    }
+    let key = "partners.trustist.shared_token";
+    if config.shared_limits.redis_url.expose_secret().is_empty() {
+        faults.push(key, "needs a Redis: give shared_limits.redis_url");
+    } else if config.store.database().is_none() {
+        faults.push(key, "needs a key that all replicas have: give store.encryption_key");
+    }
 }
 
 fn account_keys(section: &str, account: &mut Account, faults: &mut Faults) {
@@ -197,9 +219,8 @@ fn secret(
     faults: &mut Faults,
 ) {
     let is_taken = take(section, name, secret, file, faults);
-    if is_taken && secret.expose_secret().chars().any(char::is_control) {
+    if is_taken && let Err(problem) = secret_file::one_line(secret) {
         let suffix = if file.is_some() { "_file" } else { "" };
-        let problem = "has a line end or another control character in it";
         faults.push(format!("{section}.{name}{suffix}"), problem);
     }
 }
@@ -222,10 +243,10 @@ fn take(
         None => (key, format!("missing: give it, or {name}_file")),
         Some(_) if is_given => (file_key, format!("{name} is given, too: keep one of them")),
         Some((_, Err(problem))) => (file_key, problem),
-        Some((path, Ok(text))) => match text.trim_end_matches(['\r', '\n']) {
-            "" => (file_key, format!("{} is empty", path.display())),
-            text => {
-                *secret = SecretString::from(text);
+        Some((path, Ok(text))) => match secret_file::text_of(&text) {
+            None => (file_key, format!("{} is empty", path.display())),
+            Some(text) => {
+                *secret = text;
                 return true;
             }
         },
@@ -237,9 +258,10 @@ fn take(
 /// An access key is part of a header, with a colon after it.
 fn visible(section: &str, access_key: &SecretString, faults: &mut Faults) {
     let key = format!("{section}.access_key");
-    let is_fit = |byte: u8| byte.is_ascii_graphic() && byte != b':';
-    if !faults.has(&format!("{key}_file")) && !access_key.expose_secret().bytes().all(is_fit) {
-        faults.push(key, "must be visible ASCII without spaces and colons");
+    if !faults.has(&format!("{key}_file"))
+        && let Err(problem) = secret_file::access_key(access_key)
+    {
+        faults.push(key, problem);
     }
 }
 

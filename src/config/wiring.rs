@@ -4,7 +4,9 @@
 
 use std::net::SocketAddr;
 
-use crate::credentials::{Client, GrantClient, KeyPair, Settings as Credentials};
+use crate::credentials::{
+    Client, Files, GrantClient, KeyPair, KeyPairFiles, Settings as Credentials,
+};
 use crate::simulator::{trolley, trustist};
 
 use secrecy::ExposeSecret as _;
@@ -20,6 +22,8 @@ pub struct PartnerSettings<'a> {
     pub connection: Connection<'a>,
     /// The credentials that calls are made with.
     pub credentials: Credentials,
+    /// Whether a reply shows its caller a key that is kept.
+    pub return_secrets: bool,
 }
 
 // === impl Partners ===
@@ -31,16 +35,19 @@ impl Partners {
             name: "trolley",
             connection: section.connection(),
             credentials: section.credentials(),
+            return_secrets: section.return_secrets,
         });
         let trustap = self.trustap.as_ref().map(|section| PartnerSettings {
             name: "trustap",
             connection: section.connection(),
             credentials: section.credentials(),
+            return_secrets: true,
         });
         let trustist = self.trustist.as_ref().map(|section| PartnerSettings {
             name: "trustist",
             connection: section.connection(),
             credentials: section.credentials(),
+            return_secrets: true,
         });
         [trolley, trustap, trustist].into_iter().flatten().collect()
     }
@@ -85,7 +92,9 @@ impl Partners {
 impl Trustist {
     fn credentials(&self) -> Credentials {
         let client = Client { id: self.client_id.clone(), secret: self.client_secret.clone() };
-        Credentials { client: Some(client), ..Credentials::default() }
+        let files = Files { client_secret: self.client_secret_file.clone(), ..Files::default() };
+        let shared_token = self.shared_token;
+        Credentials { client: Some(client), shared_token, files, ..Credentials::default() }
     }
 }
 
@@ -97,12 +106,30 @@ impl Trolley {
                 secret_key: secret_key.clone(),
             };
         let accounts = self.accounts.iter();
+        let files = Files {
+            key_pair: KeyPairFiles {
+                access_key: self.access_key_file.clone(),
+                secret_key: self.secret_key_file.clone(),
+            },
+            accounts: accounts.clone().map(|a| (a.id.clone(), a.files())).collect(),
+            ..Files::default()
+        };
         Credentials {
             key_pair: Some(key_pair(&self.access_key, &self.secret_key)),
             accounts: accounts
                 .map(|a| (a.id.clone(), key_pair(&a.access_key, &a.secret_key)))
                 .collect(),
+            files,
             ..Credentials::default()
+        }
+    }
+}
+
+impl Account {
+    fn files(&self) -> KeyPairFiles {
+        KeyPairFiles {
+            access_key: self.access_key_file.clone(),
+            secret_key: self.secret_key_file.clone(),
         }
     }
 }
@@ -114,6 +141,11 @@ impl Trustap {
         Credentials {
             api_key: Some(self.api_key.clone()),
             grants: Some(grants).filter(|grants| !grants.client.id.is_empty()),
+            files: Files {
+                api_key: self.api_key_file.clone(),
+                grant_secret: self.client_secret_file.clone(),
+                ..Files::default()
+            },
             ..Credentials::default()
         }
     }

@@ -17,7 +17,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret;
 use tracing::Instrument as _;
 
-use super::token::{Fetch, Refusal, Token};
+pub(super) use answer::read as read_answer;
+
+use super::rotating::{Held, Rotating};
+use super::token::{Fetch, Issued, Refusal, Token};
 use super::{Carried, Client, Used};
 use crate::call::{Body, Call, Reply};
 use crate::clock::Clock;
@@ -29,8 +32,8 @@ use crate::partner::Partner;
 pub(crate) type Post =
     Box<dyn Fn(&'static str, Body) -> BoxFuture<'static, Result<Reply, Error>> + Send + Sync>;
 
-const NO_TOKEN: &str = "the partner gave no access token";
-const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+pub(super) const NO_TOKEN: &str = "the partner gave no access token";
+pub(super) const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 /// What a form does not escape (the URL standard's `application/x-www-form-urlencoded`
 /// percent-encode set), but for the space, which becomes a plus.
 const ESCAPED: &AsciiSet =
@@ -45,36 +48,72 @@ pub(super) fn put_token(token: Arc<Token>, call: &mut Call) -> Result<Carried, E
 }
 
 /// Puts the client's id and secret into the form of `call`, before its own members.
-pub(super) fn put_client(client: &Client, call: &mut Call) -> Carried {
-    call.body = Some(form(client, call.body.as_ref()));
-    let escaped = escape(client.secret.expose_secret());
-    Carried { used: Used::Fixed, secrets: vec![client.secret.clone(), escaped.into()] }
+pub(super) fn put_client(client: Held<Client>, call: &mut Call) -> Carried {
+    let secret = &client.get().secret;
+    call.body = Some(form(client.get(), call.body.as_ref()));
+    let secrets = vec![secret.clone(), escape(secret.expose_secret()).into()];
+    Carried { used: Used::Client(client), secrets }
 }
 
 /// Asks the token endpoint at `path` with `client`'s secret.
 pub(super) fn fetch(
     partner: Arc<dyn Partner>,
     clock: Clock,
-    client: Client,
+    client: Rotating<Client>,
     path: &'static str,
     post: Post,
 ) -> Fetch {
+    let endpoint = Arc::new(Endpoint { partner, clock, client, path, post });
     Box::new(move || {
-        let answer = post(path, form(&client, None));
-        let (partner, clock) = (Arc::clone(&partner), clock.clone());
-        let span = tracing::info_span!("token_request", partner = partner.name());
-        let fetched = async move {
-            let reply = answer.await.map_err(|error| unanswered(&error))?;
-            let wait = partner.retry_after(reply.status, &reply.headers, clock.now());
-            answer::read(reply.status, &reply.body).map_err(|refusal| {
-                let Refusal { permanent, problem, .. } = refusal;
-                let status = reply.status.as_u16();
-                tracing::warn!(permanent, problem, http.response.status_code = status, NO_TOKEN);
-                Refusal { retry_after: wait, ..refusal }
-            })
-        };
-        Box::pin(fetched.instrument(span))
+        let endpoint = Arc::clone(&endpoint);
+        let span = tracing::info_span!("token_request", partner = endpoint.partner.name());
+        Box::pin(async move { endpoint.token().await }.instrument(span))
     })
+}
+
+/// A token endpoint, and the client that asks there.
+struct Endpoint {
+    partner: Arc<dyn Partner>,
+    clock: Clock,
+    client: Rotating<Client>,
+    path: &'static str,
+    post: Post,
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// Asks for a token, and once more with the secret before this one if this one is
+    /// refused.
+    async fn token(&self) -> Result<Issued, Refusal> {
+        let client = self.client.held();
+        let refused = match self.ask(client.get()).await {
+            Err(refusal) if refusal.refuses_client => refusal,
+            result => return result,
+        };
+        if !client.refused() {
+            return Err(refused);
+        }
+        let other = self.client.held();
+        let result = self.ask(other.get()).await;
+        if matches!(&result, Err(refusal) if refusal.refuses_client) {
+            // Neither is taken: the next time begins with the first again.
+            other.refused();
+        }
+        result
+    }
+
+    async fn ask(&self, client: &Client) -> Result<Issued, Refusal> {
+        let answer = (self.post)(self.path, form(client, None)).await;
+        let reply = answer.map_err(|error| unanswered(&error))?;
+        let wait = self.partner.retry_after(reply.status, &reply.headers, self.clock.now());
+        answer::read(reply.status, &reply.body).map_err(|refusal| {
+            let Refusal { permanent, problem, .. } = refusal;
+            let status = reply.status.as_u16();
+            tracing::warn!(permanent, problem, http.response.status_code = status, NO_TOKEN);
+            Refusal { retry_after: wait, ..refusal }
+        })
+    }
 }
 
 /// A header value that no Debug shows.
@@ -99,12 +138,12 @@ fn form(client: &Client, more: Option<&Body>) -> Body {
     Body { content_type: FORM, bytes: Bytes::from(bytes) }
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     utf8_percent_encode(text, ESCAPED).to_string().replace(' ', "+")
 }
 
 /// A request that got no answer. It may be tried again: asking for a token does nothing.
-fn unanswered(error: &Error) -> Refusal {
+pub(super) fn unanswered(error: &Error) -> Refusal {
     let problem = match error.kind() {
         Kind::Timeout => "the token endpoint did not answer in time",
         Kind::BadResponse { .. } => "the token endpoint's answer cannot be read",
@@ -116,7 +155,10 @@ fn unanswered(error: &Error) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+    use crate::stack::testing::Example;
 
     fn client(id: &str, secret: &str) -> Client {
         Client { id: id.to_owned(), secret: secret.into() }
@@ -141,6 +183,65 @@ mod tests {
             form.bytes,
             "grant_type=client_credentials&client_id=i&client_secret=s&scope=all"
         );
+    }
+
+    /// A token endpoint that takes some secrets, and what it was asked with.
+    fn endpoint(
+        takes: &'static [&'static str],
+        refusal: u16,
+    ) -> (Endpoint, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let all = Arc::clone(&asked);
+        let post: Post = Box::new(move |_, body| {
+            let form = String::from_utf8(body.bytes.to_vec()).unwrap();
+            let secret = form.rsplit_once('=').unwrap().1.to_owned();
+            let (status, body) = match takes.contains(&&*secret) {
+                true => (200, r#"{"access_token":"t","token_type":"Bearer"}"#),
+                false => (refusal, ""),
+            };
+            all.lock().unwrap().push(secret);
+            let reply = Reply {
+                status: http::StatusCode::from_u16(status).unwrap(),
+                headers: http::HeaderMap::new(),
+                body: Bytes::from_static(body.as_bytes()),
+                attempts: 0,
+                replayed: false,
+                partner_request_id: None,
+                is_key_kept: false,
+            };
+            Box::pin(std::future::ready(Ok(reply)))
+        });
+        let rotating = Rotating::new("test", client("i", "old"));
+        rotating.replace(client("i", "new"));
+        let (partner, clock) = (Arc::new(Example), Clock::system());
+        (Endpoint { partner, clock, client: rotating, path: "/token", post }, asked)
+    }
+
+    #[tokio::test]
+    async fn s19_a_refused_client_asks_once_more_with_the_secret_before() {
+        let (endpoint, asked) = endpoint(&["old"], 401);
+        assert!(endpoint.token().await.is_ok());
+        assert!(endpoint.token().await.is_ok());
+        assert_eq!(*asked.lock().unwrap(), ["new", "old", "old"], "what worked is preferred");
+    }
+
+    #[tokio::test]
+    async fn s19_two_refused_secrets_are_refused_in_the_same_order_again() {
+        let (endpoint, asked) = endpoint(&[], 401);
+        for _ in 0..2 {
+            let refusal = endpoint.token().await.unwrap_err();
+            assert!(refusal.permanent && refusal.refuses_client);
+        }
+        assert_eq!(*asked.lock().unwrap(), ["new", "old", "new", "old"]);
+    }
+
+    #[tokio::test]
+    async fn s19_another_failure_is_no_reason_to_try_the_secret_before() {
+        for status in [400, 403, 500, 503] {
+            let (endpoint, asked) = endpoint(&["old"], status);
+            assert!(!endpoint.token().await.unwrap_err().refuses_client);
+            assert_eq!(*asked.lock().unwrap(), ["new"], "{status}");
+        }
     }
 
     #[test]

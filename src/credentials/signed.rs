@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
-use super::{Carried, KeyPair, Used, oauth2};
+use super::{Carried, Held, KeyPair, Used, oauth2};
 use crate::call::Call;
 use crate::error::Error;
 use crate::partner::{Partner, Signable};
@@ -11,13 +11,14 @@ use crate::partner::{Partner, Signable};
 /// Signs `call` with `key_pair` in the partner's way.
 pub(super) fn put(
     partner: &dyn Partner,
-    key_pair: &KeyPair,
+    key_pair: Held<KeyPair>,
     now: Timestamp,
     call: &mut Call,
 ) -> Result<Carried, Error> {
+    let KeyPair { access_key, secret_key } = key_pair.get();
     let signable = Signable {
-        access_key: &key_pair.access_key,
-        secret_key: key_pair.secret_key.expose_secret(),
+        access_key,
+        secret_key: secret_key.expose_secret(),
         now,
         verb: &call.operation.verb,
         target: &call.target,
@@ -29,6 +30,6 @@ pub(super) fn put(
     for (name, value) in headers {
         call.headers.insert(name, oauth2::sensitive(&value)?);
     }
-    let secrets = vec![key_pair.secret_key.clone(), key_pair.access_key.clone().into()];
-    Ok(Carried { used: Used::Signature, secrets })
+    let secrets = vec![secret_key.clone(), access_key.as_str().into()];
+    Ok(Carried { used: Used::Signature(key_pair), secrets })
 }

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::call::Reply;
-use crate::stack::testing::{Example, call_with};
+use crate::stack::testing::{self, Example, call_with};
 
 fn pair(name: &str) -> KeyPair {
     KeyPair { access_key: format!("ak-{name}"), secret_key: format!("sk-{name}").into() }
@@ -17,11 +17,11 @@ fn everything() -> Settings {
         key_pair: Some(pair("parent")),
         accounts: [("S-1".to_owned(), pair("sub"))].into(),
         api_key: Some("key:canary".into()),
-        grants: None,
+        ..Settings::default()
     }
 }
 
-fn authenticator(settings: Settings) -> Authenticator {
+async fn authenticator(settings: Settings) -> Authenticator {
     let post: Post = Box::new(|path, body| {
         assert_eq!(path, "/token");
         assert!(body.bytes.ends_with(b"&client_id=the-client&client_secret=cs-canary"));
@@ -33,21 +33,29 @@ fn authenticator(settings: Settings) -> Authenticator {
             attempts: 0,
             replayed: false,
             partner_request_id: None,
+            is_key_kept: false,
         };
         async move { Ok(reply) }.boxed()
     });
+    let context = testing::context().await;
     let means = Means {
-        clock: Clock::from_fn(|| Timestamp::from_second(1_000).unwrap()),
-        tasks: TaskTracker::new(),
-        status: Arc::default(),
+        secret_files: SecretFiles::default(),
+        clock: context.clock,
+        tasks: context.tasks,
+        stopping: context.stopping,
+        status: context.status,
+        store: context.store,
         post,
+        post_form: None,
+        redis: None,
+        base_url: "http://localhost".to_owned(),
     };
     Authenticator::new(Arc::new(Example), settings, means)
 }
 
 async fn header(settings: Settings, credential: Credential, name: &str) -> String {
     let mut call = call_with(credential);
-    let carried = authenticator(settings).authorize(&mut call).await.unwrap();
+    let carried = authenticator(settings).await.authorize(&mut call).await.unwrap();
     let value = &call.headers[name];
     assert!(value.is_sensitive());
     let secret = carried.secrets.iter().any(|secret| {
@@ -72,7 +80,7 @@ async fn each_credential_is_put_where_it_belongs() {
 
 #[tokio::test]
 async fn a_named_account_signs_with_its_own_key_and_never_with_another() {
-    let authenticator = authenticator(everything());
+    let authenticator = authenticator(everything()).await;
     let mut call = call_with(Credential::AccountSignature);
     call.account = Some("S-1".to_owned());
     authenticator.authorize(&mut call).await.unwrap();
@@ -89,14 +97,14 @@ async fn a_named_account_signs_with_its_own_key_and_never_with_another() {
 async fn a_client_secret_comes_before_the_calls_own_form() {
     let mut call = call_with(Credential::ClientSecret);
     call.body.as_mut().unwrap().bytes = "scope=x".into();
-    let carried = authenticator(everything()).authorize(&mut call).await.unwrap();
+    let carried = authenticator(everything()).await.authorize(&mut call).await.unwrap();
     let body = call.body.unwrap();
     assert_eq!(body.content_type, "application/x-www-form-urlencoded");
     assert_eq!(
         body.bytes,
         "grant_type=client_credentials&client_id=the-client&client_secret=cs-canary&scope=x"
     );
-    assert!(matches!(carried.used, Used::Fixed));
+    assert!(matches!(carried.used, Used::Client(_)));
     assert!(!call.headers.contains_key(AUTHORIZATION));
 }
 
@@ -104,9 +112,9 @@ async fn a_client_secret_comes_before_the_calls_own_form() {
 async fn the_first_credential_that_is_configured_is_used() {
     let both = [Credential::UserToken, Credential::ApiKey, Credential::ClientToken];
     let mut call = call_with(Credential::ApiKey);
-    call.operation = crate::stack::testing::operation(&both);
+    call.operation = testing::operation(&both);
     let token_only = Settings { api_key: None, ..everything() };
-    authenticator(token_only).authorize(&mut call).await.unwrap();
+    authenticator(token_only).await.authorize(&mut call).await.unwrap();
     assert_eq!(call.headers[AUTHORIZATION], "Bearer tk-canary");
 }
 
@@ -120,40 +128,39 @@ async fn what_is_not_configured_is_named() {
         (Credential::ApiKey, "the API key"),
     ] {
         let mut call = call_with(credential);
-        let error = authenticator(Settings::default()).authorize(&mut call).await.unwrap_err();
+        let error =
+            authenticator(Settings::default()).await.authorize(&mut call).await.unwrap_err();
         let Kind::CredentialMissing { help } = error.kind() else { panic!("{error:?}") };
         assert!(help.contains(what), "{help}");
     }
 }
 
 #[tokio::test]
-async fn a_key_that_a_reply_shows_is_used_from_then_on() {
-    let authenticator = authenticator(everything());
+async fn a_kept_key_signs_for_its_account_and_the_configured_one_comes_first() {
+    let authenticator = authenticator(everything()).await;
     let mut call = call_with(Credential::AccountSignature);
-    let reply = br#"{"account":"S-9","access":"ak-new","secret":"sk-new"}"#;
-    authenticator.learn(call.operation, b"{}", reply);
-    call.account = Some("S-9".to_owned());
-    authenticator.authorize(&mut call).await.unwrap();
-    assert!(call.headers["x-signature"].to_str().unwrap().starts_with("ak-new sk-new"));
-    let deleted = crate::partner::KeyChange::Deleted { account: "S-9".to_owned() };
-    authenticator.vault.apply(deleted);
-    assert!(authenticator.authorize(&mut call).await.is_err());
+    for (account, expected) in [("S-9", "ak-kept sk-kept"), ("S-1", "ak-sub sk-sub")] {
+        authenticator.admit_key_pair(account, &pair("kept")).await.unwrap();
+        call.account = Some(account.to_owned());
+        authenticator.authorize(&mut call).await.unwrap();
+        assert!(call.headers["x-signature"].to_str().unwrap().starts_with(expected));
+    }
 }
 
 #[tokio::test]
-async fn only_an_operation_that_says_so_changes_a_key() {
-    let authenticator = authenticator(everything());
+async fn an_account_without_a_key_is_told_how_to_import_one() {
+    let authenticator = authenticator(everything()).await;
     let mut call = call_with(Credential::AccountSignature);
-    let read = crate::stack::testing::read_operation(&[Credential::AccountSignature]);
-    let reply = br#"{"account":"S-9","access":"ak-new","secret":"sk-new"}"#;
-    authenticator.learn(read, b"{}", reply);
-    call.account = Some("S-9".to_owned());
-    assert!(authenticator.authorize(&mut call).await.is_err());
+    call.account = Some("S-9-canary".to_owned());
+    let error = authenticator.authorize(&mut call).await.unwrap_err();
+    let Kind::CredentialMissing { help } = error.kind() else { panic!("{error:?}") };
+    assert!(help.contains("CredentialService/PutCredential"), "{help}");
+    assert!(help.contains("configuration") && !help.contains("canary"), "{help}");
 }
 
 #[tokio::test]
 async fn o12_debug_shows_no_secret() {
-    let authenticator = authenticator(everything());
+    let authenticator = authenticator(everything()).await;
     let mut call = call_with(Credential::ClientToken);
     let carried = authenticator.authorize(&mut call).await.unwrap();
     let shown =
@@ -163,9 +170,15 @@ async fn o12_debug_shows_no_secret() {
     }
 }
 
-#[test]
-fn only_another_credential_is_worth_another_attempt() {
-    let authenticator = authenticator(everything());
-    assert!(authenticator.renew(&Used::Signature));
-    assert!(!authenticator.renew(&Used::Fixed));
+#[tokio::test]
+async fn only_another_credential_is_worth_another_attempt() {
+    let authenticator = authenticator(everything()).await;
+    let used = async |credential| {
+        let carried = authenticator.authorize(&mut call_with(credential)).await.unwrap();
+        authenticator.renew(&carried.used)
+    };
+    assert!(used(Credential::Signature).await, "another time is another signature");
+    assert!(used(Credential::ClientToken).await);
+    assert!(!used(Credential::ClientSecret).await);
+    assert!(!used(Credential::ApiKey).await);
 }

@@ -10,7 +10,9 @@ use tonic::{Request, Response};
 use tower::ServiceExt as _;
 
 use crate::call::{Call, Reply};
+use crate::credentials::Authenticator;
 use crate::error::{Error, Kind, Outcome};
+use crate::failpoint::{self, Point};
 use crate::operation::Operation;
 use crate::partner::Status as PartnerStatus;
 use crate::stack::Stack;
@@ -33,6 +35,10 @@ pub struct PartnerSide {
     pub host: String,
     /// What was last seen of it.
     pub status: Arc<PartnerStatus>,
+    /// Holds the credentials of its calls.
+    pub(crate) authenticator: Arc<Authenticator>,
+    /// Whether a reply shows its caller a key that is kept.
+    pub return_secrets: bool,
 }
 
 // === impl Gateway ===
@@ -46,6 +52,11 @@ impl Gateway {
     /// The configured partner of this name.
     pub fn partner(&self, name: &str) -> Option<&PartnerSide> {
         self.partners.get(name)
+    }
+
+    /// The configured partners, by name.
+    pub fn partners(&self) -> impl Iterator<Item = (&str, &PartnerSide)> + Clone {
+        self.partners.iter().map(|(name, side)| (name.as_str(), side))
     }
 
     /// Answers the encoded `request` of `operation`.
@@ -78,7 +89,13 @@ impl Gateway {
         let decoded = transcode::reply(operation, &reply.body, &parts.echo)
             .map_err(|unreadable| bad_response(&reply, partner, unreadable))?;
         partner.status.record_drift(decoded.drift);
-        let mut response = Response::new(Bytes::from(decoded.message));
+        // A key that is not durable is shown whatever is configured: it would be lost.
+        let message = match reply.is_key_kept && !partner.return_secrets {
+            true => transcode::without_secrets(operation, &decoded.message),
+            false => decoded.message,
+        };
+        let _ = failpoint::reach(Point::BeforeReply).await;
+        let mut response = Response::new(Bytes::from(message));
         describe(&reply, response.metadata_mut());
         Ok(response)
     }

@@ -154,7 +154,7 @@ fn log(operation: &Operation, arrival: Arrival, result: &Result<Response<Bytes>,
 }
 
 /// An error and its causes, on one line.
-struct Chain<'a>(&'a Error);
+pub(super) struct Chain<'a>(pub(super) &'a Error);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -7,8 +7,9 @@ use tonic::{Request, Response, Status};
 
 use crate::clock::Clock;
 use crate::operation::Catalogue;
-use crate::partner::TokenState;
+use crate::partner::{self, TokenState};
 use crate::pb::gateway::v1 as pb;
+use crate::store::{Counts, Store};
 
 use super::exchange::Gateway;
 use super::reason::Reason;
@@ -19,6 +20,7 @@ use super::{Arrival, status};
 pub struct PartnerStates {
     catalogue: &'static Catalogue,
     gateway: Arc<Gateway>,
+    store: Store,
     clock: Clock,
 }
 
@@ -26,20 +28,32 @@ pub struct PartnerStates {
 
 impl PartnerStates {
     /// Tells of the partners that `catalogue` names, as `gateway` sees them.
-    pub fn new(catalogue: &'static Catalogue, gateway: Arc<Gateway>, clock: Clock) -> Self {
-        Self { catalogue, gateway, clock }
+    pub fn new(
+        catalogue: &'static Catalogue,
+        gateway: Arc<Gateway>,
+        store: Store,
+        clock: Clock,
+    ) -> Self {
+        Self { catalogue, gateway, store, clock }
     }
 
-    fn state(&self, name: &str) -> pb::Partner {
+    /// What the store counts; `None` while it does not answer.
+    async fn counts(&self) -> Option<Counts> {
+        self.store.counts().await.ok()
+    }
+
+    fn state(&self, name: &str, counts: Option<&Counts>) -> pb::Partner {
+        let flagged_key_intents = counts.map(|counts| count(counts.flagged(name)));
         let Some(partner) = self.gateway.partner(name) else {
-            return pb::Partner { name: name.to_owned(), ..pb::Partner::default() };
+            let name = name.to_owned();
+            return pb::Partner { name, flagged_key_intents, ..pb::Partner::default() };
         };
         let status = &partner.status;
         pb::Partner {
             name: name.to_owned(),
             configured: true,
             host: partner.host.clone(),
-            token: status.token(self.clock.now()).map(token),
+            token: token(status, self.clock.now()),
             attempts: count(status.attempts()),
             failures: count(status.failures()),
             last_failure: status.last_failure().map(|failure| pb::Failure {
@@ -49,6 +63,7 @@ impl PartnerStates {
                 http_status: failure.http_status.map_or(0, |status| i32::from(status.as_u16())),
             }),
             drift: count(status.drift()),
+            flagged_key_intents,
         }
     }
 }
@@ -62,7 +77,7 @@ impl pb::partner_service_server::PartnerService for PartnerStates {
         let id = Arrival::id_of(&request);
         let name = request.into_inner().name;
         match self.catalogue.partners().contains(name.as_str()) {
-            true => Ok(Response::new(self.state(&name))),
+            true => Ok(Response::new(self.state(&name, self.counts().await.as_ref()))),
             false => Err(status::of_gateway(Reason::NotFound, "there is no such partner", id)),
         }
     }
@@ -71,21 +86,26 @@ impl pb::partner_service_server::PartnerService for PartnerStates {
         &self,
         _: Request<pb::ListPartnersRequest>,
     ) -> Result<Response<pb::ListPartnersResponse>, Status> {
-        let partners = self.catalogue.partners().into_iter().map(|name| self.state(name)).collect();
+        let (names, counts) = (self.catalogue.partners(), self.counts().await);
+        let partners = names.into_iter().map(|name| self.state(name, counts.as_ref())).collect();
         Ok(Response::new(pb::ListPartnersResponse { partners }))
     }
 }
 
-fn token(state: TokenState) -> pb::Token {
-    let (state, expire_time) = match state {
+fn token(status: &partner::Status, now: Timestamp) -> Option<pb::Token> {
+    let (state, expire_time) = match status.token(now)? {
         TokenState::None => (pb::token::State::None, None),
         TokenState::Valid(expiry) => (pb::token::State::Valid, Some(expiry)),
         TokenState::Expired(expiry) => (pb::token::State::Expired, Some(expiry)),
     };
-    pb::Token { state: state.into(), expire_time: expire_time.map(timestamp) }
+    Some(pb::Token {
+        state: state.into(),
+        expire_time: expire_time.map(timestamp),
+        pause_end_time: status.token_pause(now).map(timestamp),
+    })
 }
 
-fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     let nanos = time.as_nanosecond();
     prost_types::Timestamp {
         seconds: i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or_default(),

@@ -57,6 +57,10 @@ reasons! {
     NotFound = "NOT_FOUND" => NotFound;
     /// The gateway has no room for the call just now; nothing was sent.
     Overloaded = "OVERLOADED" => ResourceExhausted;
+    /// The gateway's store cannot be reached just now; nothing was sent to the partner.
+    StoreUnavailable = "STORE_UNAVAILABLE" => Unavailable;
+    /// The configuration does not allow it.
+    NotAllowed = "NOT_ALLOWED" => PermissionDenied;
     /// The gateway is shutting down; another replica will answer.
     ShuttingDown = "SHUTTING_DOWN" => Unavailable;
     /// A fault of the gateway itself.
@@ -104,16 +108,21 @@ reasons! {
 impl Reason {
     /// Why `error` failed a call to `operation`.
     pub fn of(error: &Error, operation: &Operation) -> Self {
+        Self::of_call(error, operation.names_a_resource())
+    }
+
+    /// Why `error` failed a call of the gateway's own services.
+    pub fn of_own(error: &Error) -> Self {
+        Self::of_call(error, false)
+    }
+
+    fn of_call(error: &Error, names_a_resource: bool) -> Self {
         match error.kind() {
             Kind::InvalidRequest(_) => Reason::InvalidRequest,
             Kind::Partner(failure) => {
                 let by_status = || {
                     let has_fields = !failure.fields.is_empty();
-                    meaning_of_status(
-                        failure.status.as_u16(),
-                        operation.names_a_resource(),
-                        has_fields,
-                    )
+                    meaning_of_status(failure.status.as_u16(), names_a_resource, has_fields)
                 };
                 Reason::of_meaning(failure.meaning.unwrap_or_else(by_status))
             }
@@ -127,6 +136,7 @@ impl Reason {
             Kind::TokenUnavailable { permanent: true } => Reason::PartnerTokenRefused,
             Kind::TokenUnavailable { permanent: false } => Reason::PartnerTokenUnavailable,
             Kind::NotConfigured { .. } => Reason::PartnerNotConfigured,
+            Kind::StoreUnavailable => Reason::StoreUnavailable,
             Kind::RequestIdReused => Reason::RequestIdReused,
             Kind::RequestInFlight => Reason::RequestInFlight,
             Kind::OutcomeUnknown => Reason::OutcomeUnknown,

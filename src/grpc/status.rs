@@ -17,7 +17,7 @@ use tonic_types::{
 };
 use uuid::Uuid;
 
-use crate::error::{Error, Kind, Outcome, PartnerFailure};
+use crate::error::{Error, Kind, Outcome, PartnerFailure, Violation};
 use crate::operation::{Effect, Operation};
 
 use super::reason::Reason;
@@ -25,6 +25,7 @@ use super::reason::Reason;
 /// `ErrorInfo.domain` of the gateway's own errors.
 pub const DOMAIN: &str = "partner-gateway";
 const DOCUMENTATION: &str = "docs/errors.md";
+const CREDENTIALS: &str = "docs/credentials.md";
 
 /// Trailers with their framing stay below this (G14).
 const MAX_TRAILERS: usize = 8 * 1024;
@@ -49,6 +50,7 @@ pub fn of_error(error: &Error, operation: &Operation, id: Uuid) -> Status {
         details.push(ErrorDetail::RetryInfo(RetryInfo::new(Some(delay))));
     }
     details.extend(specific(error, operation, reason));
+    details.extend(help(error));
     let mut metadata = MetadataMap::new();
     if let Some(pushback) = pushback.or(retry.map(milliseconds)) {
         metadata.insert(PUSHBACK, pushback.into());
@@ -60,15 +62,37 @@ pub fn of_error(error: &Error, operation: &Operation, id: Uuid) -> Status {
     assemble(reason.code(), &message(error, operation), details, &metadata)
 }
 
+/// The status of a call of the gateway's own services that failed with `error`.
+pub fn of_own(error: &Error, id: Uuid) -> Status {
+    let reason = Reason::of_own(error);
+    match error.kind() {
+        Kind::InvalidRequest(violations) => {
+            let details = [ErrorDetail::BadRequest(bad_request(violations))];
+            own(reason, &invalid(violations), details, id)
+        }
+        _ => own(reason, &error.to_string(), [], id),
+    }
+}
+
 /// The status of a call that the gateway itself refuses, before any operation.
 pub fn of_gateway(reason: Reason, message: &str, id: Uuid) -> Status {
+    own(reason, message, [], id)
+}
+
+fn own(
+    reason: Reason,
+    message: &str,
+    specific: impl IntoIterator<Item = ErrorDetail>,
+    id: Uuid,
+) -> Status {
     let metadata = HashMap::from([("request_id".to_owned(), id.to_string())]);
     let mut details = vec![
         ErrorDetail::ErrorInfo(ErrorInfo::new(reason.as_str(), DOMAIN, metadata)),
         ErrorDetail::RequestInfo(RequestInfo::new(id.to_string(), "")),
     ];
+    details.extend(specific);
     let mut metadata = MetadataMap::new();
-    if matches!(reason, Reason::Overloaded | Reason::ShuttingDown) {
+    if matches!(reason, Reason::Overloaded | Reason::ShuttingDown | Reason::StoreUnavailable) {
         details.push(ErrorDetail::RetryInfo(RetryInfo::new(Some(DEFAULT_RETRY))));
         metadata.insert(PUSHBACK, milliseconds(DEFAULT_RETRY).into());
     }
@@ -152,30 +176,35 @@ fn error_info(error: &Error, operation: &Operation, reason: Reason, id: Uuid) ->
 /// The details that only some errors have.
 fn specific(error: &Error, operation: &Operation, reason: Reason) -> Option<ErrorDetail> {
     match error.kind() {
-        Kind::InvalidRequest(violations) => {
-            let violations: Vec<_> = violations
-                .iter()
-                .map(|v| FieldViolation {
-                    reason: v.reason.to_owned(),
-                    ..FieldViolation::new(&v.field, &v.description)
-                })
-                .collect();
-            Some(ErrorDetail::BadRequest(BadRequest::new(violations)))
-        }
+        Kind::InvalidRequest(violations) => Some(ErrorDetail::BadRequest(bad_request(violations))),
         Kind::CredentialMissing { help } => {
             Some(ErrorDetail::PreconditionFailure(PreconditionFailure::new(vec![
                 PreconditionViolation::new("CREDENTIAL", &operation.partner, help),
             ])))
         }
-        Kind::NotConfigured { .. }
-        | Kind::TokenUnavailable { permanent: true }
-        | Kind::CredentialsRejected(_) => Some(ErrorDetail::Help(Help::new(vec![HelpLink::new(
-            "What this error means",
-            DOCUMENTATION,
-        )]))),
         Kind::Partner(failure) => of_partner(failure, error, operation, reason),
         _ => None,
     }
+}
+
+fn bad_request(violations: &[Violation]) -> BadRequest {
+    let violations = violations.iter().map(|v| FieldViolation {
+        reason: v.reason.to_owned(),
+        ..FieldViolation::new(&v.field, &v.description)
+    });
+    BadRequest::new(violations.collect::<Vec<_>>())
+}
+
+/// Where to read on, for those whom an operator can help.
+fn help(error: &Error) -> Option<ErrorDetail> {
+    let (text, url) = match error.kind() {
+        Kind::CredentialMissing { .. } => ("How credentials are kept", CREDENTIALS),
+        Kind::NotConfigured { .. }
+        | Kind::TokenUnavailable { permanent: true }
+        | Kind::CredentialsRejected(_) => ("What this error means", DOCUMENTATION),
+        _ => return None,
+    };
+    Some(ErrorDetail::Help(Help::new(vec![HelpLink::new(text, url)])))
 }
 
 fn of_partner(
@@ -240,7 +269,9 @@ fn retry_delay(error: &Error, reason: Reason) -> Option<Duration> {
     match reason {
         Reason::PartnerRateLimited => Some(asked.unwrap_or(DEFAULT_RETRY)),
         Reason::PartnerUnavailable => asked,
-        Reason::RequestInFlight | Reason::Overloaded => Some(DEFAULT_RETRY),
+        Reason::RequestInFlight | Reason::Overloaded | Reason::StoreUnavailable => {
+            Some(DEFAULT_RETRY)
+        }
         _ => None,
     }
 }
@@ -262,10 +293,7 @@ fn milliseconds(delay: Duration) -> i32 {
 fn message(error: &Error, operation: &Operation) -> String {
     let partner = &operation.partner;
     match error.kind() {
-        Kind::InvalidRequest(violations) => match violations.as_slice() {
-            [one] => format!("the request is invalid: {} {}", one.field, one.description),
-            all => format!("the request is invalid: {} fields break the contract", all.len()),
-        },
+        Kind::InvalidRequest(violations) => invalid(violations),
         Kind::Partner(PartnerFailure { status, message: Some(message), .. }) => {
             format!("{partner} answered {}: {message}", status.as_u16())
         }
@@ -281,6 +309,13 @@ fn message(error: &Error, operation: &Operation) -> String {
         Kind::CredentialsRejected(_) => format!("{partner} refuses the gateway's credential"),
         Kind::TokenUnavailable { .. } => format!("{partner}'s token endpoint gave no token"),
         _ => error.to_string(),
+    }
+}
+
+fn invalid(violations: &[Violation]) -> String {
+    match violations {
+        [one] => format!("the request is invalid: {} {}", one.field, one.description),
+        all => format!("the request is invalid: {} fields break the contract", all.len()),
     }
 }
 

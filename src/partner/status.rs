@@ -3,13 +3,17 @@
 //! The layers of the stack write it on every attempt, so it is atomics and two short
 //! locks. Counts are of this process, since it started.
 
+mod token;
+
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
 use jiff::Timestamp;
 
 use crate::error::{Error, Kind};
+use token::Token;
+pub use token::{TokenRequests, TokenState};
 
 /// What was last seen of a partner.
 #[derive(Debug, Default)]
@@ -18,9 +22,8 @@ pub struct Status {
     failures: AtomicU64,
     drift: AtomicU64,
     last_failure: Mutex<Option<LastFailure>>,
-    /// `None` while the partner is not known to use tokens; then the expiry, if there
-    /// is a token.
-    token: Mutex<Option<Option<Timestamp>>>,
+    /// `None` while the partner is not known to use tokens.
+    token: Mutex<Option<Token>>,
 }
 
 /// A failure.
@@ -34,17 +37,6 @@ pub struct LastFailure {
     pub kind: &'static str,
     /// The status of the answer, if there was one.
     pub http_status: Option<StatusCode>,
-}
-
-/// Where a cached access token is in its life, by the wall clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenState {
-    /// None was needed yet, or the last one was rejected.
-    None,
-    /// Calls are made with it until then.
-    Valid(Timestamp),
-    /// It was good until then.
-    Expired(Timestamp),
 }
 
 // === impl Status ===
@@ -72,12 +64,17 @@ impl Status {
 
     /// The state of the access token; `None` if the partner uses none.
     pub fn token(&self, now: Timestamp) -> Option<TokenState> {
-        let token = *self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(match token? {
-            None => TokenState::None,
-            Some(expiry) if now < expiry => TokenState::Valid(expiry),
-            Some(expiry) => TokenState::Expired(expiry),
-        })
+        self.lock_token().as_ref().map(|token| token.state(now))
+    }
+
+    /// Until when no token is asked for, after a request for one has failed.
+    pub fn token_pause(&self, now: Timestamp) -> Option<Timestamp> {
+        self.lock_token().as_ref()?.pause(now)
+    }
+
+    /// How the requests for a token have ended; `None` if the partner uses none.
+    pub fn token_requests(&self) -> Option<TokenRequests> {
+        self.lock_token().as_ref().map(|token| token.requests)
     }
 
     /// Counts what a reply had beyond the contract.
@@ -101,9 +98,33 @@ impl Status {
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 
-    /// Says that there is a token until `expiry`, or that there is none.
-    pub(crate) fn set_token(&self, expiry: Option<Timestamp>) {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(expiry);
+    /// Says that the partner uses tokens.
+    pub(crate) fn use_tokens(&self) {
+        self.lock_token().get_or_insert_default();
+    }
+
+    /// Counts a token that came, and says until when it is used if it may be kept.
+    pub(crate) fn token_issued(&self, expiry: Option<Timestamp>) {
+        self.lock_token().get_or_insert_default().issue(expiry);
+    }
+
+    /// Counts a token request that failed, and says until when there is no other.
+    pub(crate) fn token_refused(&self, is_permanent: bool, pause: Timestamp) {
+        self.lock_token().get_or_insert_default().fail(is_permanent, pause);
+    }
+
+    /// Says that the partner rejected the token.
+    pub(crate) fn token_dropped(&self) {
+        self.lock_token().get_or_insert_default().discard();
+    }
+
+    /// Says that the next token request need not wait any more.
+    pub(crate) fn token_forgiven(&self) {
+        self.lock_token().get_or_insert_default().forgive();
+    }
+
+    fn lock_token(&self) -> MutexGuard<'_, Option<Token>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,6 +152,7 @@ fn kind(kind: &Kind) -> &'static str {
         Kind::CredentialsRejected(_) => "CREDENTIALS_REJECTED",
         Kind::CredentialMissing { .. } => "CREDENTIAL_MISSING",
         Kind::TokenUnavailable { .. } => "TOKEN_UNAVAILABLE",
+        Kind::StoreUnavailable => "STORE_UNAVAILABLE",
         Kind::RequestIdReused => "REQUEST_ID_REUSED",
         Kind::RequestInFlight => "REQUEST_IN_FLIGHT",
         Kind::OutcomeUnknown => "OUTCOME_UNKNOWN",
@@ -147,15 +169,12 @@ mod tests {
     use crate::error::Outcome;
 
     #[test]
-    fn the_token_state_follows_the_wall_clock() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let status = Status::default();
-        assert_eq!(status.token(at(0)), None);
-        status.set_token(None);
-        assert_eq!(status.token(at(0)), Some(TokenState::None));
-        status.set_token(Some(at(10)));
-        assert_eq!(status.token(at(9)), Some(TokenState::Valid(at(10))));
-        assert_eq!(status.token(at(10)), Some(TokenState::Expired(at(10))));
+    fn only_a_partner_that_uses_tokens_has_a_state_of_one() {
+        let (status, now) = (Status::default(), Timestamp::UNIX_EPOCH);
+        assert_eq!((status.token(now), status.token_requests()), (None, None));
+        status.use_tokens();
+        assert_eq!(status.token(now), Some(TokenState::None));
+        assert_eq!(status.token_requests(), Some(TokenRequests::default()));
     }
 
     #[test]

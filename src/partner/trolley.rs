@@ -17,6 +17,7 @@ use super::answer::{self, MAX_CODE, MAX_FIELDS, MAX_MESSAGE};
 use super::{KeyChange, Partner, Signable, Unkeepable, retry_after};
 use crate::error::{Meaning, PartnerFailure};
 use crate::operation::AccountKey;
+use crate::store::CredentialKind;
 
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-pr-timestamp");
 const LIMIT_RESET: &str = "x-rate-limit-reset";
@@ -85,6 +86,10 @@ impl Partner for Trolley {
             context.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         let authorization = format!("prsign {}:{signature}", request.access_key);
         Some(vec![(header::AUTHORIZATION, authorization), (TIMESTAMP, seconds)])
+    }
+
+    fn kept_credentials(&self) -> &'static [CredentialKind] {
+        &[CredentialKind::KeyPair]
     }
 
     fn key_change(

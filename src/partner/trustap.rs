@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::Partner;
 use super::answer::{self, MAX_CODE, MAX_MESSAGE};
 use crate::error::PartnerFailure;
+use crate::store::CredentialKind;
 
 /// The Trustap API.
 #[derive(Debug)]
@@ -14,6 +15,10 @@ pub(super) struct Trustap;
 impl Partner for Trustap {
     fn name(&self) -> &'static str {
         "trustap"
+    }
+
+    fn kept_credentials(&self) -> &'static [CredentialKind] {
+        &[CredentialKind::UserGrant]
     }
 
     fn failure(&self, status: StatusCode, _: &HeaderMap, body: &[u8]) -> Option<PartnerFailure> {

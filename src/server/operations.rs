@@ -1,4 +1,5 @@
-//! Whether the gateway can be sent calls: for Kubernetes, load balancers and people.
+//! Whether the gateway can be sent calls, and its metrics: for Kubernetes, load balancers,
+//! Prometheus and people.
 //!
 //! Its own plaintext listener, because Kubernetes' gRPC probes speak neither TLS nor
 //! credentials (G30). It tells nothing else.
@@ -21,6 +22,7 @@ use crate::operation::Catalogue;
 
 use super::edge;
 use super::health::{HealthService, Reporter, health};
+use super::metrics::{self, Observed};
 
 /// The health of every service, and of the gateway as a whole.
 #[derive(Debug)]
@@ -38,8 +40,8 @@ impl Readiness {
     /// `gateway.partner.<name>` for each partner that is configured.
     pub(super) fn new(catalogue: &Catalogue, gateway: &Gateway) -> Self {
         let (reporter, service) = health();
-        let mut services =
-            vec![String::new(), "readiness".to_owned(), "gateway.v1.PartnerService".to_owned()];
+        let own = ["", "readiness", "gateway.v1.CredentialService", "gateway.v1.PartnerService"];
+        let mut services = own.map(str::to_owned).to_vec();
         let configured = catalogue.partners().into_iter().filter(|p| gateway.partner(p).is_some());
         services.extend(configured.map(|partner| format!("gateway.partner.{partner}")));
         services.extend(catalogue.services().into_iter().map(str::to_owned));
@@ -63,7 +65,7 @@ impl Readiness {
     }
 
     /// What the operations listener serves.
-    pub(super) fn routes(&self) -> Router {
+    pub(super) fn routes(&self, observed: Observed) -> Router {
         let is_ready = Arc::clone(&self.is_ready);
         let ready = move || async move {
             match is_ready.load(Ordering::Relaxed) {
@@ -75,6 +77,7 @@ impl Readiness {
             .into_axum_router()
             .route("/livez", get(|| async { StatusCode::OK }))
             .route("/readyz", get(ready))
+            .route("/metrics", get(metrics::page).with_state(Arc::new(observed)))
             .fallback(nothing)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,10 +13,13 @@ use uuid::Uuid;
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::config::{Config, PartnerSettings};
+use crate::credentials::SecretFiles;
 use crate::error::Error;
 use crate::grpc::PartnerSide;
 use crate::operation::{Catalogue, Effect, Operation};
-use crate::stack::{self, Context, Stack};
+use crate::redis::Redis;
+use crate::stack::{self, Built, Context, Stack};
+use crate::store::Store;
 use crate::{partner, transcode};
 
 /// Settings of a partner that cannot be used, each named by its key.
@@ -23,18 +27,30 @@ use crate::{partner, transcode};
 #[error("{}", .0.join("\n"))]
 pub(super) struct Unusable(Vec<String>);
 
+/// What the stacks of all partners share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) tasks: TaskTracker,
+    pub(super) stopping: CancellationToken,
+    pub(super) store: Store,
+    pub(super) secret_files: SecretFiles,
+}
+
 /// Builds the stack of every configured partner.
 pub(super) fn build(
     config: &Config,
-    clock: &Clock,
-    tasks: &TaskTracker,
-    stopping: &CancellationToken,
+    shared: &Shared,
 ) -> Result<BTreeMap<String, PartnerSide>, Unusable> {
+    let redis = redis(config)?;
     let context = |status| Context {
-        clock: clock.clone(),
-        tasks: tasks.clone(),
-        stopping: stopping.clone(),
+        clock: shared.clock.clone(),
+        tasks: shared.tasks.clone(),
+        stopping: shared.stopping.clone(),
         status,
+        store: shared.store.clone(),
+        secret_files: shared.secret_files.clone(),
+        redis: redis.clone(),
     };
     let mut sides = BTreeMap::new();
     let mut problems = Vec::new();
@@ -52,6 +68,15 @@ pub(super) fn build(
     if problems.is_empty() { Ok(sides) } else { Err(Unusable(problems)) }
 }
 
+fn redis(config: &Config) -> Result<Option<Redis>, Unusable> {
+    let url = &config.shared_limits.redis_url;
+    if url.expose_secret().is_empty() {
+        return Ok(None);
+    }
+    let redis = Redis::new(url);
+    redis.map(Some).map_err(|error| Unusable(vec![format!("shared_limits.redis_url: {error}")]))
+}
+
 fn side(
     settings: PartnerSettings<'_>,
     context: impl Fn(Arc<partner::Status>) -> Context,
@@ -62,7 +87,7 @@ fn side(
     let root_ca = connection.root_ca_file.map(std::fs::read).transpose();
     let root_ca = root_ca.map_err(|error| vec![format!("root_ca_file: {error}")])?;
     let status = Arc::new(partner::Status::default());
-    let context = context(Arc::clone(&status));
+    let (context, return_secrets) = (context(Arc::clone(&status)), settings.return_secrets);
     let settings = stack::Settings {
         allow_private_addresses: connection.allow_private_addresses,
         proxy_url: connection.proxy_url.map(ToString::to_string),
@@ -79,15 +104,15 @@ fn side(
         ..stack::Settings::new(connection.base_url.as_str())
     };
     let host = settings.host();
-    let stack = stack::build(partner, settings, &context)
+    let Built { stack, authenticator } = stack::build(partner, settings, &context)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    Ok(PartnerSide { stack, host, status })
+    Ok(PartnerSide { stack, host, status, authenticator, return_secrets })
 }
 
 /// What would keep a gateway with this configuration from starting: its partners'
 /// stacks are built, and nothing is sent.
-pub fn check(config: &Config) -> Vec<String> {
-    match build_alone(config) {
+pub async fn check(config: &Config) -> Vec<String> {
+    match build_alone(config).await {
         Ok(_) => Vec::new(),
         Err(Unusable(problems)) => problems,
     }
@@ -97,7 +122,7 @@ pub fn check(config: &Config) -> Vec<String> {
 /// list that names no resource: once for the partner account itself, and once for each
 /// sub-account. The first of each pair says whose credential it is.
 pub async fn check_online(config: &Config) -> Vec<(String, Result<String, String>)> {
-    let (catalogue, sides) = match (Catalogue::embedded(), build_alone(config)) {
+    let (catalogue, sides) = match (Catalogue::embedded(), build_alone(config).await) {
         (Ok(catalogue), Ok(sides)) => (catalogue, sides),
         (Err(fault), _) => return vec![("gateway".to_owned(), Err(fault.to_string()))],
         (_, Err(unusable)) => return vec![("gateway".to_owned(), Err(unusable.to_string()))],
@@ -117,8 +142,19 @@ pub async fn check_online(config: &Config) -> Vec<(String, Result<String, String
     results
 }
 
-fn build_alone(config: &Config) -> Result<BTreeMap<String, PartnerSide>, Unusable> {
-    build(config, &Clock::system(), &TaskTracker::new(), &CancellationToken::new())
+/// The partners without what outlives the process: only their own credentials count.
+async fn build_alone(config: &Config) -> Result<BTreeMap<String, PartnerSide>, Unusable> {
+    let clock = Clock::system();
+    let store = Store::in_memory(clock.clone()).await;
+    let store = store.map_err(|error| Unusable(vec![format!("store: {error}")]))?;
+    let shared = Shared {
+        clock,
+        tasks: TaskTracker::new(),
+        stopping: CancellationToken::new(),
+        store,
+        secret_files: SecretFiles::default(),
+    };
+    build(config, &shared)
 }
 
 async fn prove(

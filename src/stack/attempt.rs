@@ -15,6 +15,7 @@ use super::{Answering, Next};
 use crate::call::Reply;
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Outcome};
+use crate::failpoint::{self, Point};
 use crate::operation::Operation;
 use crate::partner::{LastFailure, Partner, Status};
 
@@ -96,6 +97,7 @@ impl<S: Next> Service<Exchange> for Attempt<S> {
             let span = with.span(number, operation);
             let open = Open { with, progress, operation, is_ended: false };
             let attempt = async move {
+                let _ = failpoint::reach(Point::BeforeSend).await;
                 let result = ready.call(exchange).await;
                 open.end(number, result)
             };
@@ -163,7 +165,7 @@ mod tests {
         let closed = Exchange::new(testing::call());
         closed.progress.close();
         for exchange in [late, closed] {
-            let (sent, context) = (Arc::<AtomicU32>::default(), testing::context());
+            let (sent, context) = (Arc::<AtomicU32>::default(), testing::context().await);
             let counted = Arc::clone(&sent);
             let partner = service_fn(move |_: Exchange| {
                 counted.fetch_add(1, Ordering::SeqCst);

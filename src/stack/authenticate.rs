@@ -1,7 +1,4 @@
 //! Puts the credential on an attempt.
-//!
-//! What the partner's answer tells of credentials is noted here as well: that it issued
-//! or deleted the keys of a sub-account.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -88,14 +85,7 @@ impl<S: Next> Service<Exchange> for Authenticate<S> {
         let with = self.with.clone();
         Box::pin(async move {
             with.authorize(&mut exchange).await?;
-            let operation = exchange.call.operation;
-            let request = exchange.call.body.as_ref().map(|body| body.bytes.clone());
-            let result = ready.call(exchange).await;
-            if let Ok(reply) = &result {
-                let request = request.unwrap_or_default();
-                with.authenticator.learn(operation, &request, &reply.body);
-            }
-            result
+            ready.call(exchange).await
         })
     }
 }

@@ -69,8 +69,14 @@ impl<S: Next> Service<Exchange> for Reauthenticate<S> {
             if !has_no_effect || !used.get().is_some_and(|used| authenticator.renew(used)) {
                 return Err(rejected(error));
             }
-            match again.oneshot(Exchange { used: Arc::default(), ..repeat }).await {
-                Err(error) if error.is_unauthenticated() => Err(rejected(error)),
+            let used = Arc::new(OnceLock::new());
+            let repeat = Exchange { used: Arc::clone(&used), ..repeat };
+            match again.oneshot(repeat).await {
+                Err(error) if error.is_unauthenticated() => {
+                    // So that the next call knows: whether it helps, this one does not ask.
+                    used.get().map(|used| authenticator.renew(used));
+                    Err(rejected(error))
+                }
                 result => result,
             }
         })

@@ -74,6 +74,7 @@ struct Answer {
     status: StatusCode,
     body: Bytes,
     partner_request_id: Option<String>,
+    is_key_kept: bool,
 }
 
 // === impl Records ===
@@ -161,12 +162,13 @@ impl Kept {
 
 impl Answer {
     fn of(reply: &Reply) -> Self {
-        let Reply { status, body, partner_request_id, .. } = reply;
+        let Reply { status, body, partner_request_id, is_key_kept, .. } = reply;
         Self {
             status: *status,
             // A copy: what came may be a part of a much larger piece of memory.
             body: Bytes::copy_from_slice(body),
             partner_request_id: partner_request_id.clone(),
+            is_key_kept: *is_key_kept,
         }
     }
 
@@ -178,6 +180,7 @@ impl Answer {
             attempts: 0,
             replayed: true,
             partner_request_id: self.partner_request_id.clone(),
+            is_key_kept: self.is_key_kept,
         }
     }
 }

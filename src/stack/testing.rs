@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,20 +20,34 @@ use uuid::Uuid;
 use super::Context;
 use crate::call::{Body, Call};
 use crate::clock::Clock;
+use crate::credentials::SecretFiles;
 use crate::error::{Meaning, PartnerFailure};
 use crate::operation::{
     AccountKey, Catalogue, Credential, Effect, Encoding, Operation, PathTemplate,
 };
 use crate::partner::{KeyChange, Partner, Signable, Unkeepable};
+use crate::store::Store;
 
 /// What the tests of one layer lend to it.
-pub(crate) fn context() -> Context {
+pub(crate) async fn context() -> Context {
+    let clock = Clock::from_fn(|| Timestamp::from_second(1_000).unwrap());
     Context {
-        clock: Clock::from_fn(|| Timestamp::from_second(1_000).unwrap()),
+        store: store(clock.clone()).await,
+        clock,
         tasks: TaskTracker::new(),
         stopping: CancellationToken::new(),
         status: Arc::default(),
+        secret_files: SecretFiles::default(),
+        redis: None,
     }
+}
+
+/// A store in memory. A paused clock stands still while a thread works, else it would run
+/// ahead of the database's.
+async fn store(clock: Clock) -> Store {
+    let opened =
+        tokio::task::spawn_blocking(|| Handle::current().block_on(Store::in_memory(clock)));
+    opened.await.unwrap().unwrap()
 }
 
 /// A write of no real partner that takes these credentials, and shows a new key.

@@ -18,8 +18,10 @@ use crate::error::{Kind, Outcome};
 use crate::operation::Credential;
 use crate::partner::TokenState;
 
+mod grants;
 mod late;
 mod log;
+mod outage;
 
 struct Setting {
     server: Server,
@@ -42,8 +44,8 @@ async fn given(script: impl Fn(&Request, usize) -> Act + Send + Sync + 'static) 
     let clock = Clock::from_fn(move || {
         Timestamp::from_second(seconds.fetch_add(1, Ordering::SeqCst)).unwrap()
     });
-    let context = Context { clock, ..testing::context() };
-    let stack = build(Arc::new(Example), settings, &context).unwrap();
+    let context = Context { clock, ..testing::context().await };
+    let Built { stack, .. } = build(Arc::new(Example), settings, &context).unwrap();
     let Context { tasks, stopping, status, .. } = context;
     Setting { server, stack, tasks, stopping, status }
 }

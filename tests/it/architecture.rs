@@ -163,6 +163,35 @@ fn the_simulator_imports_nothing_of_the_crate() {
     assert!(found.is_empty(), "{found}");
 }
 
+/// They are at the end of the row: whoever is to be kept comes to them.
+#[test]
+fn the_store_and_the_seal_import_nothing_above_them() {
+    let may = ["crate::clock", "crate::random", "crate::seal", "crate::store"];
+    for source in sources() {
+        if !is_in(&source.name, "store") && !is_in(&source.name, "seal") {
+            continue;
+        }
+        for (number, line) in source.product.lines().enumerate() {
+            let is_above = line.contains("crate::") && !may.iter().any(|room| line.contains(room));
+            assert!(!is_above, "{}:{}: {}", source.name, number + 1, line.trim());
+        }
+    }
+}
+
+/// A release has nothing that stops it on purpose.
+#[test]
+fn s14_fail_points_are_in_debug_builds_only() {
+    let sources = sources();
+    let failpoint = sources.iter().find(|source| source.name == "src/failpoint.rs").unwrap();
+    let armed = failpoint.text.split_once("#[cfg(debug_assertions)]\nmod armed {").unwrap();
+    assert!(!armed.0.contains("pending()"), "it halts outside of `armed`");
+    let serve = sources.iter().find(|source| source.name == "src/cli/serve.rs").unwrap();
+    let option = serve.text.split("    fail_point: Vec<String>,").next().unwrap();
+    assert!(
+        option.trim_end().lines().rev().take(2).any(|line| line.contains("cfg(debug_assertions)"))
+    );
+}
+
 #[test]
 fn no_file_is_longer_than_400_lines() {
     let long = |source: &Source| source.product.lines().count() > 400;

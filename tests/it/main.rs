@@ -6,13 +6,23 @@
 mod architecture;
 mod catalogue;
 mod cli;
+mod credential_service;
 mod deadlines;
 mod faults;
 mod fixtures;
+mod grants;
+mod keys;
+// Fail points are in debug builds only.
+#[cfg(debug_assertions)]
+mod kill;
+mod metrics;
 mod partners;
 mod readme;
+mod secret_files;
 mod secrets;
 mod server;
+mod shared_tokens;
 mod shutdown;
 mod store;
 mod support;
+mod tokens;

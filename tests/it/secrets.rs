@@ -11,17 +11,22 @@ use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKe
 use tonic_types::StatusExt as _;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::credential_service::files_with;
 use crate::support::client::{json, pool};
 use crate::support::gateway::Gateway;
+use crate::support::kept::{KEY, credentials, intents, metrics, sqlite};
 use crate::support::scripted::{Partner, Scripted};
 
-const CANARIES: [&str; 6] = [
+const CANARIES: [&str; 8] = [
     "canary-client-secret",
     "CANARYACCESSKEY",
     "canary-secret-key",
     "CANARYSUBKEY",
     "canary-sub-secret",
     "scripted-token",
+    // Shown once, and kept.
+    "canary-new-key",
+    "canary-new-secret",
 ];
 /// Every string that a caller sends, and every secret that a partner answers.
 const PERSONAL: &str = "canary";
@@ -59,7 +64,8 @@ async fn no_secret_and_no_personal_data_leaves_but_in_the_answers() {
         .finish();
     let guard = tracing::subscriber::set_default(subscriber);
     let partner = Partner::start().await;
-    let gateway = Gateway::configured(&settings(&partner.url)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::configured(&settings(&partner.url, &sqlite(folder.path()))).await;
 
     let mut told = Vec::new();
     for operation in Catalogue::embedded().unwrap().operations() {
@@ -74,8 +80,15 @@ async fn no_secret_and_no_personal_data_leaves_but_in_the_answers() {
         }
     }
     told.push(format!("{:?}", gateway.server));
+    let kept = credentials(&gateway.client).await;
+    assert!(!kept.is_empty(), "no key was kept");
+    told.push(format!("{kept:?} {:?}", intents(&gateway.client).await));
+    told.push(metrics(gateway.operations()).await);
     drop(gateway);
     drop(guard);
+    for canary in CANARIES {
+        assert_eq!(files_with(folder.path(), canary), Vec::<String>::new());
+    }
 
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(logged.contains("trolley.v1.WebhookService"), "the log was not captured");
@@ -93,9 +106,12 @@ async fn no_secret_and_no_personal_data_leaves_but_in_the_answers() {
     }
 }
 
-fn settings(url: &str) -> String {
+fn settings(url: &str, store: &str) -> String {
     format!(
         r#"
+        [store]
+        url = "{store}"
+        encryption_key = "{KEY}"
         [partners.trustist]
         base_url = "{url}"
         client_id = "client"

@@ -5,6 +5,7 @@ pub(crate) mod control;
 pub(crate) mod daemon;
 pub(crate) mod frames;
 pub(crate) mod gateway;
+pub(crate) mod kept;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;

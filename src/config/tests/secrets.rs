@@ -14,6 +14,19 @@ fn a_secret_is_read_from_its_file_without_the_line_end() {
 }
 
 #[test]
+fn s15_an_encryption_key_that_is_none_is_a_fault_and_not_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "key", "canary");
+    let given = faults("[store]\nencryption_key = 'canary'", &[]);
+    let in_file = faults(&format!("[store]\nencryption_key_file = '{}'", path.display()), &[]);
+    for (found, key) in [(given, "encryption_key"), (in_file, "encryption_key_file")] {
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(&format!("store.{key}: key 1 is not 32 bytes")), "{found:?}");
+        assert!(!found[0].contains("canary"));
+    }
+}
+
+#[test]
 fn a_secret_that_is_missing_doubled_empty_or_unreadable_is_a_fault() {
     let folder = tempfile::tempdir().unwrap();
     let empty = file(&folder, "empty", "\n");

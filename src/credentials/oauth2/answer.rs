@@ -33,18 +33,23 @@ struct Answer {
 }
 
 /// The token of an answer, or why there is none.
-pub(super) fn read(status: StatusCode, body: &[u8]) -> Result<Issued, Refusal> {
+pub(in crate::credentials) fn read(status: StatusCode, body: &[u8]) -> Result<Issued, Refusal> {
     let refusal = |permanent, problem| {
-        Err(Refusal { permanent, problem, status: Some(status), retry_after: None })
+        Err(Refusal { permanent, status: Some(status), ..Refusal::transient(problem) })
+    };
+    let failure = |code, problem| {
+        let refuses_client = refuses_client(status, code);
+        refusal(is_permanent(status, code), problem)
+            .map_err(|refusal| Refusal { refuses_client, ..refusal })
     };
     let answer = serde_json::from_slice::<Answer>(body).ok();
     // Some endpoints tell an error with 200.
     let error = answer.as_ref().and_then(|answer| answer.error.as_ref());
     if let Some(error) = error {
-        return refusal(is_permanent(status, error.as_str()), "the token endpoint tells an error");
+        return failure(error.as_str(), "the token endpoint tells an error");
     }
     if !status.is_success() {
-        return refusal(is_permanent(status, None), "the token endpoint answers with a failure");
+        return failure(None, "the token endpoint answers with a failure");
     }
     let Some(answer) = answer else {
         return refusal(false, "the token endpoint's answer cannot be read");
@@ -64,6 +69,14 @@ fn is_permanent(status: StatusCode, code: Option<&str>) -> bool {
         Some("temporarily_unavailable" | "server_error") => false,
         Some(code) if PERMANENT.contains(&code) => true,
         _ => !passes && !status.is_success(),
+    }
+}
+
+/// Whether it is the client's id or secret that is not accepted.
+fn refuses_client(status: StatusCode, code: Option<&str>) -> bool {
+    match code {
+        Some(code) => code == "invalid_client",
+        None => status == StatusCode::UNAUTHORIZED,
     }
 }
 
@@ -178,6 +191,23 @@ mod tests {
             let refusal = answer(status, body).unwrap_err();
             assert_eq!(refusal.permanent, permanent, "{status} {body}");
             assert_eq!(refusal.status.map(|s| s.as_u16()), Some(status));
+        }
+    }
+
+    #[test]
+    fn s19_only_a_refused_client_is_a_reason_for_another_secret() {
+        for (status, body, refuses_client) in [
+            (400, r#"{"error":"invalid_client"}"#, true),
+            (401, r#"{"error":"invalid_client"}"#, true),
+            (200, r#"{"error":"invalid_client"}"#, true),
+            (401, "", true),
+            (401, r#"{"error":"invalid_scope"}"#, false),
+            (400, r#"{"error":"unauthorized_client"}"#, false),
+            (403, "", false),
+            (503, "", false),
+        ] {
+            let refusal = answer(status, body).unwrap_err();
+            assert_eq!(refusal.refuses_client, refuses_client, "{status} {body}");
         }
     }
 

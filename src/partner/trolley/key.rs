@@ -2,7 +2,7 @@
 //!
 //! A new sub-merchant's secret key is in the reply that creates it and nowhere else; that
 //! of a sandbox sub-merchant only when it was asked for. So the reply is read leniently:
-//! a key that is not understood is lost.
+//! a key that is not understood is lost, and a person has to ask the partner for another.
 
 use serde_json::{Map, Value};
 
@@ -13,7 +13,8 @@ pub(super) fn issued(reply: &[u8]) -> Result<Option<KeyChange>, Unkeepable> {
     let merchant = Merchant::read(reply).ok_or(Unkeepable)?;
     let [access_key, secret_key] = ["accessKey", "secretKey"].map(|name| merchant.member(name));
     if access_key.is_none() && secret_key.is_none() {
-        return Ok(None);
+        // A reply that does not even name the sub-merchant is no proof that it has no key.
+        return merchant.id().map(|_| None).ok_or(Unkeepable);
     }
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     // What a header cannot carry would fail every call that is signed with it.
@@ -49,11 +50,16 @@ impl Merchant {
 
     fn id(&self) -> Option<String> {
         match self.member("id")? {
-            Value::String(id) if !id.is_empty() => Some(id.clone()),
+            Value::String(id) if is_account(id) => Some(id.clone()),
             Value::Number(id) => Some(id.to_string()),
             _ => None,
         }
     }
+}
+
+/// What can be an id: a text that a database or a log cannot hold is none.
+fn is_account(id: &str) -> bool {
+    !id.is_empty() && !id.chars().any(char::is_control)
 }
 
 fn is_visible(key: &str) -> bool {

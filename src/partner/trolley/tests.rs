@@ -242,7 +242,6 @@ fn a_reply_that_shows_no_key_changes_none() {
     for reply in [
         r#"{"ok":true,"merchant":{"id":"M-1"}}"#,
         r#"{"ok":true,"merchant":{"id":"M-1","accessKey":null,"secretKey":null}}"#,
-        "{}",
     ] {
         assert_eq!(issued(reply), Ok(None), "{reply}");
     }
@@ -259,6 +258,9 @@ fn s14_a_key_that_cannot_be_kept_is_told() {
         r#"{"merchant":{"id":"M-1","accessKey":"","secretKey":"s1"}}"#,
         r#"{"merchant":{"id":"M-1","accessKey":"A\nL","secretKey":"s1"}}"#,
         r#"{"merchant":{"id":"M-1","accessKey":"AL1","secretKey":7}}"#,
+        r#"{"merchant":{"id":"M\u0000","accessKey":"AL1","secretKey":"s1"}}"#,
+        r#"{"ok":true,"merchant":{}}"#,
+        "{}",
         "[]",
         "<html>",
         "",

@@ -25,7 +25,7 @@ struct Setting {
 }
 
 /// A partner that is reached after `before`, and answers `after` that.
-fn given(before: Duration, after: Duration) -> Setting {
+async fn given(before: Duration, after: Duration) -> Setting {
     let sent = Arc::<AtomicU32>::default();
     let counted = Arc::clone(&sent);
     let partner = service_fn(move |exchange: Exchange| {
@@ -41,7 +41,7 @@ fn given(before: Duration, after: Duration) -> Setting {
             Ok(reply())
         }
     });
-    let context = testing::context();
+    let context = testing::context().await;
     let stopping = context.stopping.clone();
     let inner = IdempotencyLayer::default().layer(partner);
     let service = BoxCloneSyncService::new(DeadlineLayer::new(&context).layer(inner));
@@ -66,6 +66,7 @@ fn reply() -> Reply {
         attempts: 1,
         replayed: false,
         partner_request_id: None,
+        is_key_kept: false,
     }
 }
 
@@ -89,7 +90,7 @@ fn told(result: Result<Reply, Error>) -> (Kind, Outcome) {
 async fn a_call_that_waits_ends_at_its_deadline_not_sent() {
     for call in [read, write] {
         let start = Instant::now();
-        let result = given(9 * SECOND, SECOND).call(call()).await;
+        let result = given(9 * SECOND, SECOND).await.call(call()).await;
         assert_eq!(told(result), (Kind::Timeout, Outcome::NotSent));
         assert_eq!(start.elapsed(), 2 * SECOND);
     }
@@ -98,7 +99,7 @@ async fn a_call_that_waits_ends_at_its_deadline_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn g4_a_call_that_is_under_way_ends_with_an_unknown_outcome() {
     for call in [read, write] {
-        let result = given(SECOND, 9 * SECOND).call(call()).await;
+        let result = given(SECOND, 9 * SECOND).await.call(call()).await;
         assert_eq!(told(result), (Kind::Timeout, Outcome::Unknown));
     }
 }
@@ -106,7 +107,7 @@ async fn g4_a_call_that_is_under_way_ends_with_an_unknown_outcome() {
 #[tokio::test(start_paused = true)]
 async fn g17_a_call_whose_deadline_has_passed_is_not_begun() {
     for call in [read, write] {
-        let setting = given(Duration::ZERO, Duration::ZERO);
+        let setting = given(Duration::ZERO, Duration::ZERO).await;
         let late = Call { deadline: Instant::now(), ..call() };
         assert_eq!(told(setting.call(late).await), (Kind::Timeout, Outcome::NotSent));
         sleep(SECOND).await;
@@ -116,7 +117,7 @@ async fn g17_a_call_whose_deadline_has_passed_is_not_begun() {
 
 #[tokio::test(start_paused = true)]
 async fn g17_a_late_answer_is_recorded_for_its_request_id() {
-    let setting = given(Duration::ZERO, 5 * SECOND);
+    let setting = given(Duration::ZERO, 5 * SECOND).await;
     assert_eq!(told(setting.call(write()).await), (Kind::Timeout, Outcome::Unknown));
     let again = told(setting.call(write()).await);
     assert_eq!(again, (Kind::RequestInFlight, Outcome::Unknown));
@@ -127,13 +128,13 @@ async fn g17_a_late_answer_is_recorded_for_its_request_id() {
 
 #[tokio::test(start_paused = true)]
 async fn g17_a_write_goes_on_when_its_caller_is_gone_and_a_read_does_not() {
-    let setting = given(SECOND / 2, SECOND);
+    let setting = given(SECOND / 2, SECOND).await;
     tokio::time::timeout(SECOND / 4, setting.call(write())).await.unwrap_err();
     sleep(5 * SECOND).await;
     assert!(setting.call(write()).await.unwrap().replayed);
     assert_eq!(setting.sent(), 1);
 
-    let setting = given(SECOND / 2, SECOND);
+    let setting = given(SECOND / 2, SECOND).await;
     tokio::time::timeout(SECOND / 4, setting.call(read())).await.unwrap_err();
     sleep(5 * SECOND).await;
     assert_eq!(setting.sent(), 0);
@@ -144,7 +145,7 @@ async fn g17_a_write_goes_on_when_its_caller_is_gone_and_a_read_does_not() {
 #[tokio::test(start_paused = true)]
 async fn g4_a_write_that_was_told_not_sent_is_never_sent_afterwards() {
     for milliseconds in 1_990..=2_010 {
-        let setting = given(Duration::from_millis(milliseconds), 9 * SECOND);
+        let setting = given(Duration::from_millis(milliseconds), 9 * SECOND).await;
         let (kind, outcome) = told(setting.call(write()).await);
         assert_eq!(kind, Kind::Timeout);
         sleep(20 * SECOND).await;
@@ -157,7 +158,7 @@ async fn g4_a_write_that_was_told_not_sent_is_never_sent_afterwards() {
 async fn a_stop_ends_every_wait_and_tells_what_is_known() {
     for (before, outcome) in [(Duration::ZERO, Outcome::Unknown), (SECOND, Outcome::NotSent)] {
         for call in [read, write] {
-            let setting = given(before, 9 * SECOND);
+            let setting = given(before, 9 * SECOND).await;
             let stop = async {
                 sleep(SECOND / 2).await;
                 setting.stopping.cancel();
@@ -185,7 +186,7 @@ async fn a_write_that_panics_is_told_by_how_far_it_came() {
             }
             Ok(reply())
         });
-        let service = DeadlineLayer::new(&testing::context()).layer(partner);
+        let service = DeadlineLayer::new(&testing::context().await).layer(partner);
         let result = service.oneshot(Exchange::new(write())).await;
         assert_eq!(told(result), (Kind::Internal, outcome));
     }

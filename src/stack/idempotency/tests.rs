@@ -26,6 +26,7 @@ fn reply(body: &'static str) -> Reply {
         attempts: 1,
         replayed: false,
         partner_request_id: None,
+        is_key_kept: false,
     }
 }
 

@@ -13,6 +13,7 @@ fn reply(size: usize) -> Reply {
         attempts: 2,
         replayed: false,
         partner_request_id: Some("theirs".to_owned()),
+        is_key_kept: true,
     }
 }
 

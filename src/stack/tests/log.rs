@@ -90,7 +90,7 @@ async fn s14_a_key_that_cannot_be_kept_is_warned_of_without_its_values() {
     let (result, log) = logged(setting.call(call())).await;
     assert!(result.is_ok(), "the caller has the key");
     let warning = log.lines().find(|line| line.contains("WARN")).unwrap_or_default();
-    assert!(warning.contains("cannot be kept") && warning.contains("MakeThing"), "{log}");
+    assert!(warning.contains("KEY_UNREADABLE") && warning.contains("MakeThing"), "{log}");
     assert!(!warning.contains("canary"), "{warning}");
 }
 

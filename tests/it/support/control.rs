@@ -63,6 +63,10 @@ impl Control {
         answer(self.http.post(self.url(path)).body(body.to_owned())).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.http.delete(self.url(path))).await
+    }
+
     pub(crate) async fn put(&self, path: &str, body: &str) -> (StatusCode, Value) {
         answer(self.http.put(self.url(path)).body(body.to_owned())).await
     }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Every listener on a free port, and a log that can be read.
-const FREE: [(&str, &str); 4] = [
+pub(crate) const FREE: [(&str, &str); 4] = [
     ("PARTNER_GATEWAY__GRPC__LISTEN", "127.0.0.1:0"),
     ("PARTNER_GATEWAY__OPERATIONS__LISTEN", "127.0.0.1:0"),
     ("PARTNER_GATEWAY__SIMULATORS__LISTEN", "127.0.0.1:0"),
@@ -80,8 +80,23 @@ impl Process {
     /// Starts `serve` and waits until it serves.
     pub(crate) async fn serve(args: &[&str], environment: &[(&str, &str)]) -> Self {
         let args = [&["serve"], args].concat();
-        let environment = [&FREE, environment].concat();
-        let mut child = command(&args, &environment).stderr(Stdio::piped()).spawn().unwrap();
+        Self::started(command(&args, &[&FREE, environment].concat())).await
+    }
+
+    /// The same with files that cannot grow beyond this many bytes, as on a full disk.
+    pub(crate) async fn serve_limited(args: &[&str], bytes: u64) -> Self {
+        let program = env!("CARGO_BIN_EXE_partner-gateway");
+        // The signal that comes with a limit is ignored, so that writing fails instead. A
+        // block of `ulimit` has 512 bytes.
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
+        let args = [&["-c", &script, "sh", program, "serve"], args].concat();
+        let mut command = Command::new("sh");
+        command.args(args).envs(FREE).stdin(Stdio::null()).kill_on_drop(true);
+        Self::started(command).await
+    }
+
+    async fn started(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut before = Vec::new();
         let serving = loop {

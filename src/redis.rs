@@ -1,0 +1,220 @@
+//! What replicas share over Redis: a value with a life, and the lease on replacing it.
+//!
+//! Redis is a help and never a condition. Each operation is bounded by `PATIENCE`, and
+//! whatever goes wrong is one error, `Away`, that says no more: its text could hold what
+//! the server was sent. A lost connection is made anew by the next operation.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use ::redis::{Client, RedisError, Script};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// The longest that an operation may take.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// The largest value that is read, in bytes.
+const MAX_VALUE: isize = 64 * 1024;
+
+/// Writes the value unless somebody else holds the lease, and gives up the lease.
+const PUBLISH: &str = "\
+    local holder = redis.call('GET', KEYS[2]) \
+    if holder and holder ~= ARGV[1] then return 0 end \
+    redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) \
+    if holder then redis.call('DEL', KEYS[2]) end \
+    return 1";
+
+/// Gives up the lease, if it is still this holder's.
+const RELEASE: &str = "\
+    if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end \
+    return 0";
+
+/// A Redis server. Clones share the connection.
+#[derive(Clone)]
+pub struct Redis(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    connection: OnceLock<ConnectionManager>,
+    /// Whether the last operation failed, so that only a change is logged.
+    is_away: AtomicBool,
+}
+
+/// A URL that names no Redis server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it names no Redis server")]
+pub struct InvalidUrl;
+
+/// Redis cannot be reached, does not answer in time, or not with what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Redis is not available")]
+pub(crate) struct Away;
+
+/// A value that replicas share, by the names of its keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    value: String,
+    lease: String,
+}
+
+/// What was found.
+pub(crate) struct Found {
+    /// The value.
+    pub(crate) value: Vec<u8>,
+    /// How long it is good from now.
+    pub(crate) left: Duration,
+}
+
+// === impl Redis ===
+
+impl Redis {
+    /// The server at `url`. Nothing is connected before the first operation.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`], which does not repeat it: a password may be in it.
+    pub fn new(url: &SecretString) -> Result<Self, InvalidUrl> {
+        let client = Client::open(url.expose_secret()).map_err(|_| InvalidUrl)?;
+        let (connection, is_away) = (OnceLock::new(), AtomicBool::new(false));
+        Ok(Self(Arc::new(Inner { client, connection, is_away })))
+    }
+
+    /// The value at `place`, if there is one.
+    pub(crate) async fn read(&self, place: &Place) -> Result<Option<Found>, Away> {
+        let mut query = ::redis::pipe();
+        // Life and value are of one moment.
+        query.atomic().getrange(&place.value, 0, MAX_VALUE - 1).pttl(&place.value);
+        let (value, left): (Vec<u8>, i64) =
+            self.ask(async |mut connection| query.query_async(&mut connection).await).await?;
+        let left = u64::try_from(left).map(Duration::from_millis).unwrap_or_default();
+        Ok(Some(Found { value, left }).filter(|f| !f.value.is_empty() && !f.left.is_zero()))
+    }
+
+    /// Takes the lease for `ttl`; `false` if somebody has it.
+    pub(crate) async fn lease(
+        &self,
+        place: &Place,
+        holder: Uuid,
+        ttl: Duration,
+    ) -> Result<bool, Away> {
+        let mut query = ::redis::cmd("SET");
+        let holder = holder.simple().to_string();
+        query.arg(&place.lease).arg(holder).arg("NX").arg("PX").arg(millis(ttl));
+        let taken: Option<String> =
+            self.ask(async |mut connection| query.query_async(&mut connection).await).await?;
+        Ok(taken.is_some())
+    }
+
+    /// Writes the value for `life` and gives up the lease, unless it is another's: then
+    /// nothing is done.
+    pub(crate) async fn publish(
+        &self,
+        place: &Place,
+        holder: Uuid,
+        value: &[u8],
+        life: Duration,
+    ) -> Result<bool, Away> {
+        let script = Script::new(PUBLISH);
+        let mut call = script.key(&place.value);
+        call.key(&place.lease).arg(holder.simple().to_string()).arg(value).arg(millis(life));
+        let written: i64 =
+            self.ask(async |mut connection| call.invoke_async(&mut connection).await).await?;
+        Ok(written == 1)
+    }
+
+    /// Gives up the lease, if it is this holder's.
+    pub(crate) async fn release(&self, place: &Place, holder: Uuid) -> Result<(), Away> {
+        let script = Script::new(RELEASE);
+        let mut call = script.key(&place.lease);
+        call.arg(holder.simple().to_string());
+        let _: i64 =
+            self.ask(async |mut connection| call.invoke_async(&mut connection).await).await?;
+        Ok(())
+    }
+
+    /// Does `operation` in time, and logs when the server goes and when it is back.
+    async fn ask<T, F: Future<Output = Result<T, RedisError>>>(
+        &self,
+        operation: impl FnOnce(ConnectionManager) -> F,
+    ) -> Result<T, Away> {
+        let asked = async { operation(self.connection()?).await };
+        let result = timeout(PATIENCE, asked).await;
+        let problem = match &result {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.category()),
+            Err(_) => Some("no answer in time"),
+        };
+        let was_away = self.0.is_away.swap(problem.is_some(), Ordering::Relaxed);
+        match problem {
+            Some(problem) if !was_away => {
+                tracing::warn!(problem, "Redis is away: tokens are not shared");
+            }
+            None if was_away => tracing::info!("Redis is back"),
+            Some(_) | None => {}
+        }
+        result.map_err(|_| Away)?.map_err(|_| Away)
+    }
+
+    fn connection(&self) -> Result<ConnectionManager, RedisError> {
+        if let Some(connection) = self.0.connection.get() {
+            return Ok(connection.clone());
+        }
+        // One try: whoever asks next tries again.
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let made = ConnectionManager::new_lazy_with_config(self.0.client.clone(), config)?;
+        Ok(self.0.connection.get_or_init(|| made).clone())
+    }
+}
+
+// The client's URL may hold a password.
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redis")
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// The place of that name. Its keys are in one slot of a cluster.
+    pub(crate) fn new(name: &str) -> Self {
+        let key = |what| format!("partner-gateway:{{{name}}}:{what}");
+        Self { value: key("value"), lease: key("lease") }
+    }
+}
+
+/// Whole milliseconds, one at least: Redis takes no life of nothing.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_checked_and_never_shown() {
+        assert!(Redis::new(&"http://canary".into()).is_err());
+        let redis = Redis::new(&"redis://:canary@localhost:6379/1".into()).unwrap();
+        assert_eq!(format!("{redis:?}"), "Redis");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_away_at_once_and_again() {
+        let redis = Redis::new(&"redis://127.0.0.1:1".into()).unwrap();
+        let place = Place::new("a");
+        for _ in 0..3 {
+            let begun = tokio::time::Instant::now();
+            assert!(redis.read(&place).await.is_err());
+            assert!(redis.lease(&place, Uuid::nil(), PATIENCE).await.is_err());
+            assert!(begun.elapsed() < 5 * PATIENCE);
+        }
+    }
+}
