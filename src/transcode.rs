@@ -9,6 +9,7 @@
 
 mod any;
 mod decimal;
+pub mod page;
 mod percent;
 mod reply;
 mod request;
@@ -20,6 +21,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use page::Page;
 pub use percent::is_unsafe_segment;
 pub use reply::{Decoded, Unreadable, reply};
 pub use request::{Request, request};
