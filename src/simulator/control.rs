@@ -66,6 +66,11 @@ async fn index(State(simulator): State<Simulator>) -> Response {
             "GET, PUT /_simulator/switches",
             "POST /_simulator/webhooks",
             "POST /_simulator/trustist/invitations/{id}/advance",
+            "POST /_simulator/trustap/login",
+            "POST /_simulator/trustap/users/{id}",
+            "POST /_simulator/trustap/charge_versions",
+            "POST /_simulator/trustap/transactions/{id}/{action}",
+            "POST /_simulator/trustap/p2p/transactions/{id}/{action}",
         ],
     }))
 }
