@@ -6,4 +6,5 @@ pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod process;
 pub(crate) mod scripted;
+pub(crate) mod trustap;
 pub(crate) mod wire;
