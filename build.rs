@@ -24,7 +24,7 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
 const ROOT: &str = "proto";
 /// The folders whose files are ours; the rest of `proto/` is vendored.
-const OURS: [&str; 3] = ["gateway", "trolley", "trustist"];
+const OURS: [&str; 4] = ["gateway", "trolley", "trustap", "trustist"];
 const GENERATED: &str = "gateway/v1/";
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -21,9 +21,10 @@ pub struct Call {
     pub operation: &'static Operation,
     /// The gateway's own id of the call, told to the caller as `x-request-id`.
     pub id: Uuid,
-    /// The sub-account whose credential is used; `None` for the partner account itself.
+    /// The sub-account or the end user whose credential is used; `None` for the partner
+    /// account itself.
     pub account: Option<String>,
-    /// The access token that an end user's caller brought, for operations that take one.
+    /// An end user's access token that the caller gave, for an operation that takes one.
     pub user_token: Option<SecretString>,
     /// Path and query below the base URL, percent-encoded: what is sent, and what a
     /// signature covers.

@@ -2,15 +2,20 @@
 //!
 //! Messages pass through as bytes. The handler finds the operation by its path, the
 //! transcoder turns bytes into a call and the answer into bytes, and `status` turns
-//! whatever failed into a status with details.
+//! whatever failed into a status with details. A server-streaming twin is a list, asked
+//! for page after page.
 
 mod codec;
 mod credentials;
 mod exchange;
 mod handler;
+mod log;
 mod partners;
 pub mod reason;
 pub mod status;
+mod stream;
+mod user_token;
+mod walk;
 
 pub use credentials::KeptCredentials;
 pub use exchange::{Gateway, PartnerSide};

@@ -7,6 +7,7 @@
 pub mod catalogue;
 pub mod check;
 pub mod options;
+pub mod paging;
 pub mod path;
 pub mod rules;
 pub mod schema;
@@ -14,7 +15,8 @@ pub mod schema;
 use http::{HeaderName, Method};
 
 pub use catalogue::Catalogue;
-pub use options::{AccountKey, Credential, Effect, Encoding};
+pub use options::{AccountKey, Credential, Effect, Encoding, Format};
+pub use paging::{Paging, Walk};
 pub use path::{PathTemplate, Piece};
 pub use schema::{Enum, Field, Kind, Message, MessageId, Schema, Shape};
 
@@ -45,7 +47,7 @@ pub struct Operation {
     pub has_body: bool,
     /// The reply message.
     pub reply: MessageId,
-    /// The reply's field that a JSON array in the answer's place fills.
+    /// The reply's field that the answer's JSON is: a list, or an object of any shape.
     pub response_body: Option<usize>,
     /// The member that holds the resource.
     pub unwrap: Option<String>,
@@ -60,10 +62,12 @@ pub struct Operation {
     pub empty_reply: bool,
     /// What the call does to the key of a sub-account, if anything.
     pub account_key: Option<AccountKey>,
+    /// The partner's error codes that say that the call's effect is there already.
+    pub already_done: Vec<String>,
+    /// The list that the rpc walks, if it is a server-streaming twin.
+    pub paging: Option<Paging>,
     /// Whether the rpc is deprecated.
     pub deprecated: bool,
-    /// Whether the rpc is the server-streaming twin of a paged list.
-    pub streaming: bool,
     /// The partner's document.
     pub document: String,
     /// The section in it.
@@ -89,6 +93,8 @@ pub enum Binding {
     Account,
     /// The caller's idempotency key; not sent.
     RequestId,
+    /// A header that names the end user whose credential is used.
+    User(HeaderName),
 }
 
 impl Operation {

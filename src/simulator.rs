@@ -32,6 +32,7 @@ mod partner;
 mod random;
 mod server;
 pub mod trolley;
+pub mod trustap;
 pub mod trustist;
 mod webhook;
 
@@ -45,6 +46,8 @@ pub struct Settings {
     pub trustist: trustist::Settings,
     /// The Trolley Partner API double.
     pub trolley: trolley::Settings,
+    /// The Trustap API double.
+    pub trustap: trustap::Settings,
     /// The time that every expiry, signature window and rate limit is measured with.
     pub clock: Clock,
 }
@@ -72,13 +75,14 @@ impl Simulator {
         let partners: Vec<Box<dyn Partner>> = vec![
             Box::new(trustist::Trustist::new(settings.trustist, clock.clone())),
             Box::new(trolley::Trolley::new(settings.trolley, clock.clone())),
+            Box::new(trustap::Trustap::new(settings.trustap, clock.clone())),
         ];
         let inner =
             Inner { partners, clock, journal: Journal::default(), faults: Faults::default() };
         Self { inner: Arc::new(inner) }
     }
 
-    /// The HTTP surface: one mount per partner (`/trustist`, `/trolley`) and `/_simulator`.
+    /// The HTTP surface: one mount per partner (`/trustist`, `/trolley`, `/trustap`) and `/_simulator`.
     ///
     /// Without [`Simulator::serve`] there is no connection to close, so a fault that drops the
     /// connection shows as a reply whose body breaks off.

@@ -10,6 +10,7 @@
 mod any;
 mod blank;
 mod decimal;
+pub mod page;
 mod percent;
 mod reply;
 mod request;
@@ -22,6 +23,7 @@ mod wire;
 mod tests;
 
 pub use blank::without_secrets;
+pub use page::Page;
 pub use percent::is_unsafe_segment;
 pub use reply::{Decoded, Unreadable, reply};
 pub use request::{Request, request};

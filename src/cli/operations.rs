@@ -76,7 +76,7 @@ impl Row {
             http_path: operation.path.as_str(),
             credentials: operation.credentials.iter().map(|c| c.as_str()).collect(),
             effect: operation.effect.as_str(),
-            streaming: operation.streaming,
+            streaming: operation.paging.is_some(),
             deprecated: operation.deprecated,
             source: format!("{}, {}", operation.document, operation.section),
         }

@@ -72,6 +72,7 @@ mod tests {
             urls,
             [
                 "http://127.0.0.1:9400/trolley",
+                "http://127.0.0.1:9400/trustap",
                 "http://127.0.0.1:9400/trustist",
                 "http://127.0.0.1:9400/_simulator",
             ]

@@ -7,11 +7,14 @@ use std::net::SocketAddr;
 use crate::credentials::{
     Client, Files, GrantClient, KeyPair, KeyPairFiles, Settings as Credentials,
 };
-use crate::simulator::{trolley, trustist};
+use crate::simulator::{trolley, trustap, trustist};
 
 use secrecy::ExposeSecret as _;
 
 use super::{Account, Connection, InvalidUrl, Partners, Trolley, Trustap, Trustist};
+
+/// Where the simulator of Trustap gives out users' tokens.
+const TRUSTAP_TOKEN_PATH: &str = "auth/realms/trustap-stage/protocol/openid-connect/token";
 
 /// A configured partner, whichever it is.
 #[derive(Debug)]
@@ -84,7 +87,15 @@ impl Partners {
                 }],
                 ..Trolley::default()
             }),
-            trustap: None,
+            trustap: Some(Trustap {
+                base_url: format!("http://{address}/trustap/api/v1").parse()?,
+                api_key: trustap::API_KEY.into(),
+                token_url: format!("http://{address}/trustap/{TRUSTAP_TOKEN_PATH}").parse()?,
+                client_id: trustap::CLIENT_ID.to_owned(),
+                client_secret: trustap::CLIENT_SECRET.into(),
+                allow_private_addresses: true,
+                ..Trustap::default()
+            }),
         })
     }
 }

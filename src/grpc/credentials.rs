@@ -19,7 +19,7 @@ use crate::pb::gateway::v1 as pb;
 use crate::store::{CredentialKind, Filter, IntentFilter, Record, Store};
 
 use super::exchange::{Gateway, PartnerSide};
-use super::handler::Chain;
+use super::log::Chain;
 use super::reason::Reason;
 use super::{Arrival, status};
 use request::{Admitted, Page, Put};

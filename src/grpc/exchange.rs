@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use secrecy::SecretString;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response};
 use tower::ServiceExt as _;
@@ -20,6 +21,7 @@ use crate::transcode;
 
 use super::Arrival;
 use super::status::insert;
+use super::user_token::user_token;
 
 /// Everything a call needs: the stack of each configured partner.
 pub struct Gateway {
@@ -39,6 +41,14 @@ pub struct PartnerSide {
     pub(crate) authenticator: Arc<Authenticator>,
     /// Whether a reply shows its caller a key that is kept.
     pub return_secrets: bool,
+}
+
+/// Who makes a call, and until when. One stream makes several.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) arrival: Arrival,
+    /// The end user's own token, where the operation takes one.
+    user_token: Option<SecretString>,
 }
 
 // === impl Gateway ===
@@ -69,7 +79,26 @@ impl Gateway {
         request: Request<Bytes>,
         arrival: Arrival,
     ) -> Result<Response<Bytes>, Error> {
-        let parts = transcode::request(operation, request.get_ref()).map_err(Error::invalid)?;
+        let caller = Caller::of(operation, request.metadata(), arrival)?;
+        let (message, reply) = self.ask(operation, request.get_ref(), caller).await?;
+        let mut response = Response::new(Bytes::from(message));
+        describe(&reply, response.metadata_mut());
+        Ok(response)
+    }
+
+    /// Sends the encoded `message` of `operation` to its partner: the encoded reply, and
+    /// the answer that it was read from.
+    ///
+    /// # Errors
+    /// Whatever failed, with what is known of its effect at the partner.
+    pub(super) async fn ask(
+        &self,
+        operation: &'static Operation,
+        message: &[u8],
+        caller: Caller,
+    ) -> Result<(Vec<u8>, Reply), Error> {
+        let Caller { arrival, user_token } = caller;
+        let parts = transcode::request(operation, message).map_err(Error::invalid)?;
         let Some(partner) = self.partners.get(&operation.partner) else {
             let partner = operation.partner.clone();
             return Err(Error::new(Kind::NotConfigured { partner }, Outcome::NotSent));
@@ -78,7 +107,7 @@ impl Gateway {
             operation,
             id: arrival.id,
             account: parts.account,
-            user_token: None,
+            user_token,
             target: parts.target,
             headers: parts.headers,
             body: parts.body,
@@ -87,7 +116,7 @@ impl Gateway {
         };
         let reply = partner.stack.clone().oneshot(call).await?;
         let decoded = transcode::reply(operation, &reply.body, &parts.echo)
-            .map_err(|unreadable| bad_response(&reply, partner, unreadable))?;
+            .map_err(|unreadable| bad_response(&reply, &partner.host, unreadable))?;
         partner.status.record_drift(decoded.drift);
         // A key that is not durable is shown whatever is configured: it would be lost.
         let message = match reply.is_key_kept && !partner.return_secrets {
@@ -95,9 +124,7 @@ impl Gateway {
             false => decoded.message,
         };
         let _ = failpoint::reach(Point::BeforeReply).await;
-        let mut response = Response::new(Bytes::from(message));
-        describe(&reply, response.metadata_mut());
-        Ok(response)
+        Ok((message, reply))
     }
 }
 
@@ -113,14 +140,34 @@ impl fmt::Debug for PartnerSide {
     }
 }
 
+// === impl Caller ===
+
+impl Caller {
+    /// Whoever made the call to `operation` with this `metadata`.
+    ///
+    /// # Errors
+    /// When it gave a token that is none.
+    pub(super) fn of(
+        operation: &Operation,
+        metadata: &MetadataMap,
+        arrival: Arrival,
+    ) -> Result<Self, Error> {
+        Ok(Self { arrival, user_token: user_token(operation, metadata)? })
+    }
+}
+
 /// A success that cannot be read: a write has probably had its effect.
-fn bad_response(reply: &Reply, partner: &PartnerSide, unreadable: transcode::Unreadable) -> Error {
-    let kind = Kind::BadResponse { status: reply.status, problem: unreadable.to_string() };
+pub(super) fn bad_response(
+    reply: &Reply,
+    host: &str,
+    problem: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
+    let kind = Kind::BadResponse { status: reply.status, problem: problem.to_string() };
     Error::new(kind, Outcome::Unknown)
         .with_attempts(reply.attempts)
-        .with_host(&partner.host)
+        .with_host(host)
         .with_partner_request_id(reply.partner_request_id.clone())
-        .with_source(unreadable)
+        .with_source(problem)
 }
 
 fn describe(reply: &Reply, metadata: &mut MetadataMap) {

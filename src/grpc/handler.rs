@@ -13,14 +13,15 @@ use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Request, Response, Status};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::error::{Error, Kind, Outcome};
 use crate::operation::{Catalogue, Operation};
 
 use super::codec::BytesCodec;
 use super::exchange::Gateway;
-use super::reason::Reason;
+use super::log::log;
+use super::stream::{self, Attempts, Twin};
 use super::{Arrival, status};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -74,12 +75,20 @@ where
             let status = Status::new(Code::Unimplemented, "there is no such rpc");
             return Box::pin(async move { Ok(status.into_http()) });
         };
-        let rpc = Rpc { operation, gateway: Arc::clone(&self.gateway), arrival };
+        let gateway = Arc::clone(&self.gateway);
         let mut grpc = Grpc::new(BytesCodec)
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.max_message);
-        Box::pin(async move { Ok(grpc.unary(rpc, request).await) })
+        let Some(paging) = &operation.paging else {
+            let rpc = Rpc { operation, gateway, arrival };
+            return Box::pin(async move { Ok(grpc.unary(rpc, request).await) });
+        };
+        let attempts = Attempts::default();
+        let twin = Twin { operation, paging, gateway, arrival, attempts: Arc::clone(&attempts) };
+        Box::pin(async move {
+            Ok(stream::tell_attempts(grpc.server_streaming(twin, request).await, attempts))
+        })
     }
 }
 
@@ -92,78 +101,39 @@ impl UnaryService<Bytes> for Rpc {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let (operation, arrival) = (self.operation, self.arrival);
         let gateway = Arc::clone(&self.gateway);
-        let span = tracing::info_span!(
-            "rpc",
-            otel.kind = "server",
-            rpc.system = "grpc",
-            rpc.service = operation.service,
-            rpc.method = operation.name,
-            request_id = %arrival.id,
-        );
+        let span = span(operation, arrival);
         let answer = async move {
             let exchange = AssertUnwindSafe(gateway.exchange(operation, request, arrival));
             let result = exchange.catch_unwind().await.unwrap_or_else(|_| Err(panicked(operation)));
-            log(operation, arrival, &result);
+            let attempts = result.as_ref().map_or_else(Error::attempts, told_attempts);
+            log(operation, arrival, attempts, result.as_ref().map(|_| ()));
             result.map_err(|error| status::of_error(&error, operation, arrival.id))
         };
         Box::pin(answer.instrument(span))
     }
 }
 
+/// The attempts that an answer tells of.
+fn told_attempts(response: &Response<Bytes>) -> u32 {
+    let value = response.metadata().get("x-gateway-attempts");
+    value.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or_default()
+}
+
+/// The span of a call.
+pub(super) fn span(operation: &Operation, arrival: Arrival) -> Span {
+    tracing::info_span!(
+        "rpc",
+        otel.kind = "server",
+        rpc.system = "grpc",
+        rpc.service = operation.service,
+        rpc.method = operation.name,
+        request_id = %arrival.id,
+    )
+}
+
 /// A bug must end one call, not the connection with everybody's (S25). How far the call
 /// had come is not known.
-fn panicked(operation: &Operation) -> Error {
+pub(super) fn panicked(operation: &Operation) -> Error {
     let outcome = if operation.is_write() { Outcome::Unknown } else { Outcome::NotSent };
     Error::new(Kind::Internal, outcome).with_source("a panic")
-}
-
-/// One line per call, at the edge. Failures that somebody must look at are warnings;
-/// a caller's own mistakes and a partner's ordinary refusals are not.
-fn log(operation: &Operation, arrival: Arrival, result: &Result<Response<Bytes>, Error>) {
-    let rpc = operation.rpc();
-    let duration = arrival.time.elapsed().as_secs_f64();
-    match result {
-        Ok(response) => {
-            let attempts = response.metadata().get("x-gateway-attempts");
-            let attempts = attempts.and_then(|value| value.to_str().ok()).unwrap_or_default();
-            tracing::info!(rpc, attempts, duration, code = "OK", "call answered");
-        }
-        Err(error) => {
-            let reason = Reason::of(error, operation);
-            let (code, reason) = (reason.code(), reason.as_str());
-            let (outcome, attempts) = (error.outcome().as_str(), error.attempts());
-            let http_status = error.http_status().map(|status| status.as_u16());
-            match error.kind() {
-                Kind::InvalidRequest(_) | Kind::Partner(_) => tracing::info!(
-                    rpc,
-                    attempts,
-                    duration,
-                    ?code,
-                    reason,
-                    outcome,
-                    http_status,
-                    "call refused"
-                ),
-                _ => tracing::warn!(
-                    rpc, attempts, duration, ?code, reason, outcome, http_status,
-                    error = %Chain(error), "call failed"
-                ),
-            }
-        }
-    }
-}
-
-/// An error and its causes, on one line.
-pub(super) struct Chain<'a>(pub(super) &'a Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = std::error::Error::source(self.0);
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
-    }
 }

@@ -37,13 +37,27 @@ const DEFAULT_RETRY: Duration = Duration::from_secs(1);
 
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
+/// How far a stream had come when it failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// How many requests the partner was sent before the one that failed.
+    pub attempts: u32,
+    /// The detail that tells where another stream takes up the rest, and its value.
+    pub resume: Option<(&'static str, i64)>,
+}
+
 /// The status of a call to `operation` that failed with `error`.
 pub fn of_error(error: &Error, operation: &Operation, id: Uuid) -> Status {
+    of_stream(error, operation, id, Progress::default())
+}
+
+/// The status of a stream that failed with `error` after it had come this far.
+pub fn of_stream(error: &Error, operation: &Operation, id: Uuid, progress: Progress) -> Status {
     let reason = Reason::of(error, operation);
     let pushback = pushback(error, operation, reason);
     let retry = retry_delay(error, reason).filter(|_| pushback.is_none());
     let mut details = vec![
-        ErrorDetail::ErrorInfo(error_info(error, operation, reason, id)),
+        ErrorDetail::ErrorInfo(error_info(error, operation, reason, id, progress)),
         ErrorDetail::RequestInfo(RequestInfo::new(id.to_string(), "")),
     ];
     if let Some(delay) = retry {
@@ -55,7 +69,8 @@ pub fn of_error(error: &Error, operation: &Operation, id: Uuid) -> Status {
     if let Some(pushback) = pushback.or(retry.map(milliseconds)) {
         metadata.insert(PUSHBACK, pushback.into());
     }
-    insert(&mut metadata, "x-gateway-attempts", &error.attempts().to_string());
+    let attempts = error.attempts().saturating_add(progress.attempts);
+    insert(&mut metadata, "x-gateway-attempts", &attempts.to_string());
     if let Some(id) = error.partner_request_id() {
         insert(&mut metadata, "x-partner-request-id", id);
     }
@@ -147,23 +162,36 @@ fn truncated(text: &str, max: usize) -> String {
     text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
 }
 
-fn error_info(error: &Error, operation: &Operation, reason: Reason, id: Uuid) -> ErrorInfo {
+fn error_info(
+    error: &Error,
+    operation: &Operation,
+    reason: Reason,
+    id: Uuid,
+    progress: Progress,
+) -> ErrorInfo {
     let failure = error.partner_failure();
     let text = |text: Option<&String>| text.map_or_else(String::new, |text| truncated(text, 512));
     let mut metadata = HashMap::from([
         ("partner", operation.partner.clone()),
         ("rpc", operation.rpc()),
         ("request_id", id.to_string()),
-        ("attempts", error.attempts().to_string()),
+        ("attempts", error.attempts().saturating_add(progress.attempts).to_string()),
     ]);
     if operation.is_write() {
         metadata.insert("outcome", error.outcome().as_str().to_owned());
+    }
+    if let Some((name, value)) = progress.resume {
+        metadata.insert(name, value.to_string());
+    }
+    let code = failure.and_then(|failure| failure.code.as_ref());
+    if code.is_some_and(|code| operation.already_done.contains(code)) {
+        metadata.insert("already_done", "true".to_owned());
     }
     let is_partners = reason.as_str().starts_with("PARTNER_");
     if is_partners {
         let status = error.http_status().map_or_else(String::new, |s| s.as_u16().to_string());
         metadata.insert("http_status", status);
-        metadata.insert("partner_code", text(failure.and_then(|f| f.code.as_ref())));
+        metadata.insert("partner_code", text(code));
         metadata.insert("partner_message", text(failure.and_then(|f| f.message.as_ref())));
         let request_id = error.partner_request_id().unwrap_or_default();
         metadata.insert("partner_request_id", request_id.to_owned());

@@ -9,7 +9,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
 use super::options::{self, Credential, HttpRule, Place};
 use super::path::PathTemplate;
 use super::schema::{ADDITIONAL_FIELDS, SchemaBuilder};
-use super::{Binding, Message, Operation, Schema};
+use super::{Binding, Message, Operation, Paging, Schema};
 
 /// The contract as the build compiled it: an encoded `FileDescriptorSet` with its
 /// comments, which reflection serves as it is.
@@ -75,11 +75,13 @@ impl Catalogue {
             }
         }
         let schema: &'static Schema = Box::leak(Box::new(builder.finish()));
-        let mut operations = Vec::with_capacity(drafts.len());
+        let mut operations: Vec<&'static Operation> = Vec::with_capacity(drafts.len());
+        // Lists before the twins that walk them.
+        drafts.sort_by_key(|draft| draft.method.is_server_streaming());
         for draft in drafts {
-            let operation =
-                finish(&draft, schema).map_err(|reason| fault(draft.method.full_name(), reason))?;
-            operations.push(&*Box::leak(Box::new(operation)));
+            let operation = finish(&draft, schema, &operations)
+                .map_err(|reason| fault(draft.method.full_name(), reason))?;
+            operations.push(Box::leak(Box::new(operation)));
         }
         operations.sort_by_key(|operation| operation.rpc());
         let by_path = operations.iter().map(|o| (format!("/{}", o.rpc()), *o)).collect();
@@ -124,7 +126,11 @@ fn draft_service(
     Ok(())
 }
 
-fn finish(draft: &Draft, schema: &'static Schema) -> Result<Operation, String> {
+fn finish(
+    draft: &Draft,
+    schema: &'static Schema,
+    before: &[&'static Operation],
+) -> Result<Operation, String> {
     let method = &draft.method;
     let options = options::method(method);
     let http = options.http.ok_or("it has no google.api.http binding")?;
@@ -149,7 +155,8 @@ fn finish(draft: &Draft, schema: &'static Schema) -> Result<Operation, String> {
         request: draft.request,
         reply: draft.reply,
         response_body: match http.response_body.as_str() {
-            "" => None,
+            // A twin's names a field of the list's reply.
+            name if name.is_empty() || options.paging.is_some() => None,
             name => Some(index(reply, name)?),
         },
         unwrap: Some(options.unwrap).filter(|member| !member.is_empty()),
@@ -157,12 +164,26 @@ fn finish(draft: &Draft, schema: &'static Schema) -> Result<Operation, String> {
         echo: echo(request, reply, &options.echo)?,
         empty_reply: options.empty_reply,
         account_key: options.account_key,
+        already_done: options.already_done,
+        paging: options.paging.map(|names| paging(&names, method, before)).transpose()?,
         deprecated: options.deprecated,
-        streaming: method.is_server_streaming(),
         document: options.source.0,
         section: options.source.1,
         schema,
     })
+}
+
+/// The list that `twin` walks: one of the operations `before` it.
+fn paging(
+    names: &options::Paging,
+    twin: &MethodDescriptor,
+    before: &[&'static Operation],
+) -> Result<Paging, String> {
+    let service = twin.parent_service();
+    let is_list = |o: &&&Operation| o.service == service.full_name() && o.name == names.list;
+    let list = before.iter().find(is_list).filter(|list| list.paging.is_none());
+    let list = list.ok_or_else(|| format!("there is no list {:?}", names.list))?;
+    Paging::resolve(names, list)
 }
 
 fn bindings(
@@ -181,10 +202,8 @@ fn bindings(
             Place::Query => Binding::Query,
             Place::Account => Binding::Account,
             Place::RequestId => Binding::RequestId,
-            Place::Header => Binding::Header(
-                HeaderName::from_lowercase(options.header.as_bytes())
-                    .map_err(|e| format!("the header {:?}: {e}", options.header))?,
-            ),
+            Place::Header => Binding::Header(header(&options.header)?),
+            Place::User => Binding::User(header(&options.header)?),
             Place::Default if path.variables().any(|name| name == descriptor.name()) => {
                 Binding::Path
             }
@@ -194,6 +213,10 @@ fn bindings(
         });
     }
     Ok(bindings)
+}
+
+fn header(name: &str) -> Result<HeaderName, String> {
+    HeaderName::from_lowercase(name.as_bytes()).map_err(|e| format!("the header {name:?}: {e}"))
 }
 
 fn echo(

@@ -8,10 +8,16 @@ use std::collections::BTreeSet;
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 
-use super::options::{self, Effect, Encoding, HttpRule, MethodOptions, Place};
+use super::options::{self, Effect, Encoding, Format, HttpRule, MethodOptions, Place};
 use super::path::PathTemplate;
-use super::rules;
-use super::schema::{ADDITIONAL_FIELDS, SchemaBuilder};
+use super::schema::ADDITIONAL_FIELDS;
+use super::{rules, schema};
+
+// The paths are said because build.rs includes this file by a path of its own.
+#[path = "check/messages.rs"]
+mod messages;
+#[path = "check/paging.rs"]
+mod paging;
 
 const STRUCT: &str = "google.protobuf.Struct";
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
@@ -48,7 +54,10 @@ pub fn check(pool: &DescriptorPool) -> Vec<Finding> {
 #[derive(Default)]
 struct Checker {
     findings: Vec<Finding>,
+    /// The messages that have been checked.
     seen: BTreeSet<String>,
+    /// The lists that stand in a query.
+    query_lists: BTreeSet<String>,
 }
 
 impl Checker {
@@ -65,7 +74,8 @@ impl Checker {
         }
         self.binding(method, &options);
         self.request(method, &options);
-        self.reply(method);
+        self.reply(method, &options);
+        self.paging(method, &options);
     }
 
     fn binding(&mut self, method: &MethodDescriptor, options: &MethodOptions) {
@@ -79,7 +89,7 @@ impl Checker {
             Err(problem) => self.find_method(method, &problem),
             Ok(path) => self.places(method, &path, http),
         }
-        let (input, output) = (method.input(), method.output());
+        let input = method.input();
         if !matches!(http.body.as_str(), "" | "*") && input.get_field_by_name(&http.body).is_none()
         {
             let problem = format!("the body {:?} is no field of {}", http.body, input.full_name());
@@ -92,11 +102,29 @@ impl Checker {
         if http.body != "*" && options.encoding == Encoding::Form {
             self.find_method(method, "a form needs `body: \"*\"`");
         }
-        let name = &http.response_body;
-        if !name.is_empty() && !output.get_field_by_name(name).is_some_and(|f| f.is_list()) {
-            let problem =
-                format!("the response_body {name:?} is no list of {}", output.full_name());
-            self.find_method(method, &problem);
+        if options.paging.is_none() {
+            self.response_body(method, options, &http.response_body);
+        }
+    }
+
+    fn response_body(&mut self, method: &MethodDescriptor, options: &MethodOptions, name: &str) {
+        let output = method.output();
+        let field = output.get_field_by_name(name).filter(|f| f.name() != ADDITIONAL_FIELDS);
+        match field {
+            _ if name.is_empty() => {}
+            Some(field) if field.is_list() => {}
+            Some(field) if is_struct(&field) => {
+                if !options.unwrap.is_empty() || !options.envelope.is_empty() {
+                    let problem = "an object that is its response_body has no unwrap or envelope";
+                    self.find_method(method, problem);
+                }
+            }
+            _ => {
+                let message = output.full_name();
+                let problem =
+                    format!("the response_body {name:?} is no list or Struct of {message}");
+                self.find_method(method, &problem);
+            }
         }
     }
 
@@ -109,7 +137,7 @@ impl Checker {
             self.find_method(method, &problem);
         }
         for field in input.fields().filter(|field| field.name() != ADDITIONAL_FIELDS) {
-            let place = options::field(&field).place;
+            let options::FieldOptions { place, format, .. } = options::field(&field);
             let is_variable = path.variables().any(|name| name == field.name());
             let is_body = http.body == "*" || http.body == field.name();
             match place {
@@ -121,6 +149,11 @@ impl Checker {
                     self.find_field(&field, "a map or a message cannot be in a query");
                 }
                 _ => {}
+            }
+            let is_query =
+                place == Place::Query || place == Place::Default && !is_variable && !is_body;
+            if is_query && format == Format::CommaList {
+                self.query_lists.insert(field.full_name().to_owned());
             }
             if is_variable && place != Place::Default {
                 self.find_field(&field, "a path variable has no other place");
@@ -138,6 +171,13 @@ impl Checker {
                 method,
                 "a WRITE_ONCE request needs a field with place: PLACE_REQUEST_ID",
             );
+        }
+        let selects = |place: &&Place| matches!(place, Place::Account | Place::User);
+        if places.iter().filter(selects).count() > 1 {
+            self.find_method(method, "a request has one account or one user, not both");
+        }
+        if messages::has_nullable(&input) {
+            self.find_method(method, "a nullable message is only for replies");
         }
         if options.encoding == Encoding::Form {
             for field in input.fields().filter(|field| field.name() != ADDITIONAL_FIELDS) {
@@ -162,94 +202,24 @@ impl Checker {
         self.find_method(method, &format!("the echo {name:?} {problem}"));
     }
 
-    fn reply(&mut self, method: &MethodDescriptor) {
-        self.message(&method.output(), true);
-    }
-
-    /// Checks a message and all that it holds, once.
-    fn message(&mut self, message: &MessageDescriptor, is_object: bool) {
-        if !self.seen.insert(message.full_name().to_owned()) {
-            return;
+    fn reply(&mut self, method: &MethodDescriptor, options: &MethodOptions) {
+        let output = method.output();
+        if options::nullable(&output) {
+            self.find_method(method, "a reply as a whole is never null");
         }
-        if let Err(problem) = SchemaBuilder::default().message(message) {
-            self.find(message.parent_file().name(), message.path(), message.full_name(), &problem);
-        }
-        match message.get_field_by_name(ADDITIONAL_FIELDS) {
-            Some(field) if is_struct(&field) => {}
-            Some(field) => self.find_field(&field, "it must be a google.protobuf.Struct"),
-            None if is_object => {
-                let problem =
-                    "a partner's JSON object needs `google.protobuf.Struct additional_fields`";
-                self.find(
-                    message.parent_file().name(),
-                    message.path(),
-                    message.full_name(),
-                    problem,
-                );
-            }
-            None => {}
-        }
-        for field in message.fields() {
-            self.field(&field);
-        }
-    }
-
-    fn field(&mut self, field: &FieldDescriptor) {
-        let options = options::field(field);
-        let name = field.name();
-        if options.secret.is_none() && name.split('_').any(|word| TELLING_WORDS.contains(&word)) {
-            self.find_field(
-                field,
-                "its name tells of a secret: mark it `secret: true` or `secret: false`",
-            );
-        }
-        if (options.place == Place::Header) == options.header.is_empty() {
-            self.find_field(field, "place: PLACE_HEADER and a header name go together");
-        }
-        if matches!(options.place, Place::Account | Place::RequestId | Place::Header)
-            && !is_string(field)
-        {
-            self.find_field(field, "an account, a request id or a header is one string");
-        }
-        let is_ruled = rules::rules(field).is_ok_and(|rules| !rules.checks.is_empty());
-        if options.place == Place::RequestId && !is_ruled {
-            self.find_field(field, "a request id needs (buf.validate.field).string.uuid");
-        }
-        if options.json_number && field.kind() != Kind::String {
-            self.find_field(field, "FORMAT_JSON_NUMBER is for string fields");
-        }
-        match field.kind() {
-            Kind::Enum(values) => {
-                for value in values.values().filter(|value| value.number() != 0) {
-                    if options::wire_name(&value).is_none() {
-                        let problem = "the value needs (gateway.options.v1.wire_name)";
-                        self.find(
-                            value.parent_enum().parent_file().name(),
-                            value.path(),
-                            value.full_name(),
-                            problem,
-                        );
-                    }
-                }
-            }
-            Kind::Message(message) if field.is_map() => {
-                if let Kind::Message(value) = message.map_entry_value_field().kind() {
-                    self.nested(&value);
-                }
-            }
-            Kind::Message(message) => self.nested(&message),
-            _ => {}
-        }
-    }
-
-    fn nested(&mut self, message: &MessageDescriptor) {
-        if !message.full_name().starts_with("google.protobuf.") {
-            self.message(message, true);
-        }
+        // An object that is one field of the reply leaves nothing to add to it.
+        let name = options.http.as_ref().map_or("", |http| &http.response_body);
+        let is_whole = output.get_field_by_name(name).is_some_and(|field| is_struct(&field));
+        self.message(&output, !is_whole);
     }
 
     fn find_method(&mut self, method: &MethodDescriptor, problem: &str) {
         self.find(method.parent_file().name(), method.path(), method.full_name(), problem);
+    }
+
+    fn find_message(&mut self, message: &MessageDescriptor, problem: &str) {
+        let file = message.parent_file();
+        self.find(file.name(), message.path(), message.full_name(), problem);
     }
 
     fn find_field(&mut self, field: &FieldDescriptor, problem: &str) {
@@ -283,6 +253,9 @@ fn problems_of_options(options: &MethodOptions) -> Vec<&'static str> {
     if options.effect == Some(Effect::Read) && options.account_key.is_some() {
         problems.push("a READ neither makes nor deletes the key of a sub-account");
     }
+    if options.effect != Some(Effect::Idempotent) && !options.already_done.is_empty() {
+        problems.push("`already_done` is for an IDEMPOTENT call");
+    }
     problems
 }
 
@@ -306,7 +279,6 @@ fn is_struct(field: &FieldDescriptor) -> bool {
     !field.is_list() && matches!(field.kind(), Kind::Message(m) if m.full_name() == STRUCT)
 }
 
-// The path is said because build.rs includes this file by a path of its own.
 #[cfg(test)]
 #[path = "check/tests.rs"]
 mod tests;

@@ -4,8 +4,8 @@
 //! gateway interprets cannot drift apart.
 
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, EnumValueDescriptor, FieldDescriptor, MethodDescriptor,
-    ServiceDescriptor, Value,
+    DescriptorPool, DynamicMessage, EnumValueDescriptor, FieldDescriptor, FileDescriptor,
+    MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value,
 };
 
 /// What repeating a call does at the partner.
@@ -67,6 +67,38 @@ pub enum Place {
     Account,
     /// The caller's idempotency key.
     RequestId,
+    /// A header that also selects the end user's credential.
+    User,
+}
+
+/// How a value is spelled when its type does not decide it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// As its type is.
+    Default,
+    /// A string that is a bare JSON number on the wire.
+    JsonNumber,
+    /// A list that is one query parameter, joined by commas.
+    CommaList,
+}
+
+/// The list that a server-streaming rpc walks, by the names that the contract gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paging {
+    /// The list's rpc.
+    pub list: String,
+    /// The field of its reply that holds the elements.
+    pub elements: String,
+    /// The element's id.
+    pub id: String,
+    /// The request's field for smaller ids.
+    pub before: String,
+    /// The request's field for larger ids.
+    pub after: String,
+    /// The request's field for the page's number.
+    pub page: String,
+    /// The reply's field for the number of pages.
+    pub pages: String,
 }
 
 /// An rpc's HTTP rule (`google.api.http`).
@@ -109,6 +141,10 @@ pub struct MethodOptions {
     pub empty_reply: bool,
     /// What the call does to the key of a sub-account, if anything.
     pub account_key: Option<AccountKey>,
+    /// The partner's error codes that say that the effect is there already.
+    pub already_done: Vec<String>,
+    /// The list that the rpc walks, if it is a twin.
+    pub paging: Option<Paging>,
     /// Whether the rpc is marked deprecated.
     pub deprecated: bool,
 }
@@ -122,8 +158,8 @@ pub struct FieldOptions {
     pub place: Place,
     /// The header's name, or `""`.
     pub header: String,
-    /// Whether a string field is a bare JSON number on the wire.
-    pub json_number: bool,
+    /// How the value is spelled.
+    pub format: Format,
     /// Whether the value is a credential; `None` when not said.
     pub secret: Option<bool>,
     /// Whether the value describes a person.
@@ -133,7 +169,9 @@ pub struct FieldOptions {
 const OPERATION: &str = "gateway.options.v1.operation";
 const FIELD: &str = "gateway.options.v1.field";
 const PARTNER: &str = "gateway.options.v1.partner";
+const NULLABLE: &str = "gateway.options.v1.nullable";
 const WIRE_NAME: &str = "gateway.options.v1.wire_name";
+const WIRE_NAMES: &str = "gateway.options.v1.wire_names";
 const HTTP: &str = "google.api.http";
 const VERBS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
@@ -166,6 +204,8 @@ pub fn method(method: &MethodDescriptor) -> MethodOptions {
         echo: operation.map(|o| texts(o, "echo")).unwrap_or_default(),
         empty_reply: operation.is_some_and(|o| flag(o, "empty_reply").unwrap_or(false)),
         account_key: operation.and_then(|o| account_key(number(o, "account_key"))),
+        already_done: operation.map(|o| texts(o, "already_done")).unwrap_or_default(),
+        paging: operation.and_then(|o| message(o, "paging")).as_ref().map(paging),
         deprecated: flag(&options, "deprecated").unwrap_or(false),
     }
 }
@@ -176,19 +216,40 @@ pub fn field(field: &FieldDescriptor) -> FieldOptions {
     let options = value.as_ref().and_then(Value::as_message);
     let wire_name = options.map(|o| text(o, "wire_name")).unwrap_or_default();
     FieldOptions {
-        wire_name: if wire_name.is_empty() { field.json_name().to_owned() } else { wire_name },
+        wire_name: match wire_name.as_str() {
+            "" if names_fields_as_declared(&field.parent_file()) => field.name().to_owned(),
+            "" => field.json_name().to_owned(),
+            _ => wire_name,
+        },
         place: match options.map(|o| number(o, "place")) {
             Some(1) => Place::Query,
             Some(2) => Place::Header,
             Some(3) => Place::Account,
             Some(4) => Place::RequestId,
+            Some(5) => Place::User,
             _ => Place::Default,
         },
         header: options.map(|o| text(o, "header")).unwrap_or_default(),
-        json_number: options.is_some_and(|o| number(o, "format") == 1),
+        format: match options.map(|o| number(o, "format")) {
+            Some(1) => Format::JsonNumber,
+            Some(2) => Format::CommaList,
+            _ => Format::Default,
+        },
         secret: options.and_then(|o| flag(o, "secret")),
         personal: options.is_some_and(|o| flag(o, "personal").unwrap_or(false)),
     }
+}
+
+/// Whether the partner's JSON has the names of the file's fields as they are.
+fn names_fields_as_declared(file: &FileDescriptor) -> bool {
+    let names = extension(file.parent_pool(), &file.options(), WIRE_NAMES);
+    names.and_then(|names| names.as_enum_number()) == Some(2)
+}
+
+/// Whether `message` stands for its one field's object or for null.
+pub fn nullable(message: &MessageDescriptor) -> bool {
+    let value = extension(message.parent_pool(), &message.options(), NULLABLE);
+    value.and_then(|value| value.as_bool()).unwrap_or(false)
 }
 
 /// The text of an enum value in the partner's JSON; `None` when not said.
@@ -211,6 +272,18 @@ fn http_rule(rule: &DynamicMessage) -> HttpRule {
         body: text(rule, "body"),
         response_body: text(rule, "response_body"),
         has_additional_bindings: rule.has_field_by_name("additional_bindings"),
+    }
+}
+
+fn paging(paging: &DynamicMessage) -> Paging {
+    Paging {
+        list: text(paging, "list"),
+        elements: text(paging, "elements"),
+        id: text(paging, "id"),
+        before: text(paging, "before"),
+        after: text(paging, "after"),
+        page: text(paging, "page"),
+        pages: text(paging, "pages"),
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use prost_reflect::{Cardinality, EnumDescriptor, FieldDescriptor, MessageDescriptor};
 
-use super::options;
+use super::options::{self, Format};
 use super::rules::{self, Rules};
 
 /// The name of the field that keeps what a contract does not know.
@@ -63,8 +63,8 @@ pub struct Field {
     pub shape: Shape,
     /// What a request's value must satisfy.
     pub rules: Rules,
-    /// A string field that is a bare number on the wire.
-    pub json_number: bool,
+    /// How a value is spelled when its type does not decide it.
+    pub format: Format,
     /// The value is a credential.
     pub secret: bool,
     /// The value describes a person.
@@ -94,6 +94,8 @@ pub enum Kind {
     Enum(EnumId),
     /// A JSON object with a table of its own.
     Message(MessageId),
+    /// A message that stands for the object of its one field, or for null.
+    Nullable(MessageId),
     /// `google.protobuf.Timestamp`: RFC 3339 text.
     Timestamp,
     /// `google.protobuf.Struct`: any JSON object.
@@ -182,6 +184,15 @@ impl Message {
         self.fields.iter().enumerate().find(|(_, field)| field.name == name)
     }
 
+    /// Of a nullable message: the number of its one field, and that field's message.
+    pub fn content(&self) -> Option<(u32, MessageId)> {
+        let field = self.fields.first()?;
+        match field.kind {
+            Kind::Message(id) => Some((field.number, id)),
+            _ => None,
+        }
+    }
+
     fn push(&mut self, field: Field) {
         let Ok(index) = u16::try_from(self.fields.len()) else { return };
         match usize::try_from(field.number).ok().filter(|n| *n < DENSE) {
@@ -260,7 +271,7 @@ impl SchemaBuilder {
             kind: self.kind(field)?,
             shape: shape(field)?,
             rules: rules::rules(field)?,
-            json_number: options.json_number,
+            format: options.format,
             secret: options.secret.unwrap_or(false),
             personal: options.personal,
         })
@@ -302,6 +313,7 @@ impl SchemaBuilder {
             name if name.starts_with("google.protobuf.") => {
                 Err(format!("the well-known type {name} has no form in a partner's JSON"))
             }
+            _ if options::nullable(message) => self.message(message).map(Kind::Nullable),
             _ => self.message(message).map(Kind::Message),
         }
     }

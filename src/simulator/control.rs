@@ -69,6 +69,11 @@ async fn index(State(simulator): State<Simulator>) -> Response {
             "PUT /_simulator/trustist/client",
             "GET, PUT, DELETE /_simulator/trustist/tokens",
             "PUT /_simulator/trolley/parent",
+            "POST /_simulator/trustap/login",
+            "POST /_simulator/trustap/users/{id}",
+            "POST /_simulator/trustap/charge_versions",
+            "POST /_simulator/trustap/transactions/{id}/{action}",
+            "POST /_simulator/trustap/p2p/transactions/{id}/{action}",
         ],
     }))
 }

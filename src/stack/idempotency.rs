@@ -11,6 +11,7 @@
 use std::task::{Context, Poll};
 
 use aws_lc_rs::digest;
+use secrecy::ExposeSecret as _;
 use tower::{Layer, Service};
 
 use super::exchange::{Exchange, Progress};
@@ -96,9 +97,13 @@ fn key(call: &Call) -> Option<Key> {
 /// Tells one request from another: for whom, where and what.
 fn fingerprint(call: &Call) -> [u8; 32] {
     let account = call.account.as_deref();
+    // Who is meant by a token alone is told apart by it. Beside an account it is left
+    // out, for a renewed token is the same user's.
+    let token = call.user_token.as_ref().filter(|_| account.is_none());
+    let token = token.map(|token| token.expose_secret().as_bytes());
     let body = call.body.as_ref().map(|body| body.bytes.as_ref());
     let mut context = digest::Context::new(&digest::SHA256);
-    for part in [account.map(str::as_bytes), Some(call.target.as_bytes()), body] {
+    for part in [account.map(str::as_bytes), token, Some(call.target.as_bytes()), body] {
         // Lengths, so that no part runs into the next; an absent part is not an empty one.
         context.update(&[part.is_some().into()]);
         context.update(&part.map_or(0, <[u8]>::len).to_be_bytes());

@@ -13,9 +13,10 @@ mod object;
 
 use std::fmt;
 
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-use crate::operation::{Field, Message, Operation, Schema, Shape};
+use crate::operation::{Field, Kind, Message, Operation, Schema, Shape};
 
 use super::any;
 use super::wire::put_bytes;
@@ -130,6 +131,15 @@ fn unreadable(error: &serde_json::Error) -> Unreadable {
     Unreadable(format!("{what} (line {}, column {})", error.line(), error.column()))
 }
 
+// === impl Unreadable ===
+
+impl Unreadable {
+    /// An answer of which this is wrong.
+    pub(super) fn new(what: &str) -> Self {
+        Self(what.to_owned())
+    }
+}
+
 // === impl Decoded ===
 
 impl fmt::Debug for Decoded {
@@ -172,6 +182,28 @@ impl Sink {
 
 // === impl Root ===
 
+impl Root<'_> {
+    /// The field that the whole answer is.
+    fn whole(&self) -> Option<&'static Field> {
+        let fields = &self.operation.reply().fields;
+        self.operation.response_body.and_then(|index| fields.get(index))
+    }
+}
+
+/// Writes an object of any shape, `json`, to the field that it is.
+fn whole_object<'de, A: MapAccess<'de>>(
+    field: &'static Field,
+    mut members: A,
+    json: &str,
+    sink: &mut Sink,
+) -> Result<(), A::Error> {
+    // Read past, so that JSON which breaks off is found.
+    while members.next_entry::<&RawValue, IgnoredAny>()?.is_some() {}
+    sink.has_content = true;
+    careful::put(field, json, sink);
+    Ok(())
+}
+
 impl<'de> Visitor<'de> for Root<'_> {
     type Value = ();
 
@@ -182,6 +214,9 @@ impl<'de> Visitor<'de> for Root<'_> {
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
         let Operation { unwrap, envelope, .. } = self.operation;
         let table = self.operation.reply();
+        if let Some(field) = self.whole().filter(|field| field.kind == Kind::Struct) {
+            return whole_object(field, members, self.json, self.sink);
+        }
         Object { table, unwrap: unwrap.as_deref(), envelope, sink: self.sink }.read(members)?;
         self.sink.finish(table, 0);
         Ok(())
@@ -189,7 +224,7 @@ impl<'de> Visitor<'de> for Root<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<(), A::Error> {
         let table = self.operation.reply();
-        let field = self.operation.response_body.and_then(|index| table.fields.get(index));
+        let field = self.whole().filter(|field| field.shape == Shape::List);
         let field =
             field.ok_or_else(|| de::Error::custom("a list where an object is documented"))?;
         self.sink.has_content = true;

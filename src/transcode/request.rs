@@ -37,7 +37,7 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: Option<Body>,
-    /// The sub-account whose credential is used.
+    /// The sub-account or the end user whose credential is used.
     pub account: Option<String>,
     /// The caller's idempotency key.
     pub request_id: Option<Uuid>,
@@ -106,6 +106,12 @@ impl Writer<'_> {
                 Binding::Query => self.pairs(field, frame, index, &mut query),
                 Binding::Header(name) => self.header(field, name, raw, &mut request.headers),
                 Binding::Account => request.account = self.account(field, raw),
+                Binding::User(name) => {
+                    request.account = self.account(field, raw);
+                    if request.account.is_some() {
+                        self.header(field, name, raw, &mut request.headers);
+                    }
+                }
                 Binding::RequestId => request.request_id = self.uuid(field, raw),
                 Binding::Path | Binding::Body | Binding::WholeBody => {}
             }

@@ -43,6 +43,7 @@ pub(super) fn zero(kind: Kind) -> Raw<'static> {
         Kind::String
         | Kind::Bytes
         | Kind::Message(_)
+        | Kind::Nullable(_)
         | Kind::Timestamp
         | Kind::Struct
         | Kind::Value

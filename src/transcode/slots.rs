@@ -183,6 +183,7 @@ fn is_packable(kind: Kind) -> bool {
         Kind::String
             | Kind::Bytes
             | Kind::Message(_)
+            | Kind::Nullable(_)
             | Kind::Timestamp
             | Kind::Struct
             | Kind::Value

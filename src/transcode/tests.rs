@@ -5,6 +5,7 @@
 mod additional;
 mod contract;
 mod fits;
+mod forms;
 mod generate;
 mod json_suite;
 mod oracle;

@@ -377,17 +377,22 @@ async fn a_secret_in_a_file_is_as_good_as_in_the_configuration() {
 
 // --- check --online ---
 
-/// Both partners at the simulators, with these secrets.
-fn online(simulators: &Control, client_secret: &str, secret_key: &str) -> String {
+/// All partners at the simulators, with these secrets.
+fn online(simulators: &Control, [client_secret, secret_key, api_key]: [&str; 3]) -> String {
     let address = simulators.address;
     format!(
         "[partners.trustist]\nbase_url = 'http://{address}/trustist'\n\
         client_id = 'simulator-client'\nclient_secret = '{client_secret}'\n\
         [partners.trolley]\nbase_url = 'http://{address}/trolley'\n\
-        access_key = 'SIMULATORPARENTACCESSKEY'\nsecret_key = '{secret_key}'\n"
+        access_key = 'SIMULATORPARENTACCESSKEY'\nsecret_key = '{secret_key}'\n\
+        [partners.trustap]\nbase_url = 'http://{address}/trustap/api/v1'\n\
+        api_key = '{api_key}'\n"
     )
 }
 
+/// The secrets that the simulators take.
+const ACCEPTED: [&str; 3] = [CLIENT_SECRET, SECRET_KEY, API_KEY];
+const API_KEY: &str = "simulator-trustap-api-key";
 const CLIENT_SECRET: &str = "simulator-client-secret";
 const SECRET_KEY: &str = "simulatorparentsecretkey0000000000000000";
 
@@ -407,11 +412,11 @@ fn verdict<'a>(out: &'a str, partner: &str) -> &'a str {
 async fn check_online_proves_good_credentials_by_reads_only() {
     let simulators = Control::start().await;
 
-    let output = check_online(&online(&simulators, CLIENT_SECRET, SECRET_KEY)).await;
+    let output = check_online(&online(&simulators, ACCEPTED)).await;
 
     assert_exits(&output, 0);
     let out = stdout(&output);
-    for partner in ["trustist", "trolley"] {
+    for partner in ["trustist", "trolley", "trustap"] {
         assert!(verdict(&out, partner).contains("ok"), "{out}");
         for entry in simulators.arrived(partner).await {
             assert_eq!(entry["status"], 200, "{entry}");
@@ -425,11 +430,12 @@ async fn check_online_proves_good_credentials_by_reads_only() {
 #[tokio::test]
 async fn check_online_says_whose_credentials_are_wrong() {
     let simulators = Control::start().await;
-    for (client_secret, secret_key, wrong, right) in [
-        ("canary-client-secret", SECRET_KEY, "trustist", "trolley"),
-        (CLIENT_SECRET, "canary-secret-key", "trolley", "trustist"),
+    for (secrets, wrong, right) in [
+        (["canary-client-secret", SECRET_KEY, API_KEY], "trustist", "trolley"),
+        ([CLIENT_SECRET, "canary-secret-key", API_KEY], "trolley", "trustap"),
+        ([CLIENT_SECRET, SECRET_KEY, "canary-api-key"], "trustap", "trustist"),
     ] {
-        let output = check_online(&online(&simulators, client_secret, secret_key)).await;
+        let output = check_online(&online(&simulators, secrets)).await;
 
         assert_exits(&output, 1);
         assert_no_secret(&output);
@@ -443,7 +449,7 @@ async fn check_online_says_whose_credentials_are_wrong() {
 async fn check_online_says_which_partner_cannot_be_reached() {
     let simulators = Control::start().await;
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let config = online(&simulators, CLIENT_SECRET, SECRET_KEY)
+    let config = online(&simulators, ACCEPTED)
         .replace(&format!("http://{}/trolley", simulators.address), &format!("http://{gone}"));
 
     let output = check_online(&config).await;
@@ -524,7 +530,7 @@ async fn an_address_in_use_is_named_with_its_setting() {
 
 #[tokio::test]
 async fn simulate_prints_where_each_partner_is_and_runs_until_sigterm() {
-    let (mut child, lines) = spawn(&["simulate", "--listen", "127.0.0.1:0"], 3).await;
+    let (mut child, lines) = spawn(&["simulate", "--listen", "127.0.0.1:0"], 4).await;
     let url = lines[0].split("http://").nth(1).unwrap();
     let address = url.split('/').next().unwrap().parse().unwrap();
 
@@ -532,11 +538,11 @@ async fn simulate_prints_where_each_partner_is_and_runs_until_sigterm() {
     signal(&child, "TERM").await;
     let exit = ended(&mut child).await;
 
-    for (line, name) in lines.iter().zip(["trolley", "trustist", "control"]) {
+    for (line, name) in lines.iter().zip(["trolley", "trustap", "trustist", "control"]) {
         assert!(line.starts_with(name), "{lines:?}");
     }
     assert_eq!((status.as_u16(), exit.code()), (200, Some(0)));
-    assert_eq!(index["partners"], json!(["/trustist", "/trolley"]));
+    assert_eq!(index["partners"], json!(["/trustist", "/trolley", "/trustap"]));
 }
 
 #[tokio::test]

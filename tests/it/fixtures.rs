@@ -1,7 +1,7 @@
 //! Each rpc's fixture, played through real sockets: what the caller asks, what the
 //! partner must see, what it answers, what the caller must get.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -9,6 +9,8 @@ use partner_gateway::operation::Catalogue;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tonic::Request;
+use tonic::metadata::MetadataKey;
 use tonic_types::StatusExt as _;
 
 use crate::support::client::Answer;
@@ -30,6 +32,9 @@ struct Case {
     name: String,
     documents: Option<String>,
     request: Value,
+    /// What the caller sends besides the request.
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
     http: Expected,
     answer: Given,
     reply: Option<Value>,
@@ -74,15 +79,20 @@ async fn every_fixture_is_true_on_both_sides() {
     let partner = Partner::start().await;
     let mut played = 0;
     let mut wrong = Vec::new();
+    let catalogue = Catalogue::embedded().unwrap();
+    let mut gateway = Gateway::configured(&settings(&partner.url)).await;
     for path in files() {
         let fixture = read(&path);
-        // One for each rpc: deleting a sub-merchant makes the gateway forget its key.
-        let gateway = Gateway::configured(&settings(&partner.url)).await;
         for case in &fixture.cases {
             played += 1;
             if let Err(problem) = play(&gateway, &partner, &fixture.rpc, case).await {
                 wrong.push(format!("{} {}: {problem}", fixture.rpc, case.name));
             }
+        }
+        let operation = catalogue.by_path(&format!("/{}", fixture.rpc)).unwrap();
+        if operation.account_key.is_some() {
+            // Deleting a sub-merchant has made the gateway forget its key.
+            gateway = Gateway::configured(&settings(&partner.url)).await;
         }
     }
     assert!(wrong.is_empty(), "{} of {played} cases:\n{}", wrong.len(), wrong.join("\n"));
@@ -94,6 +104,8 @@ fn every_rpc_has_a_fixture_named_after_it_and_every_fixture_an_rpc() {
     let rpcs: BTreeSet<_> = catalogue
         .operations()
         .iter()
+        // A twin has no exchange of its own but its list's: trustap_contract/twins.rs.
+        .filter(|operation| operation.paging.is_none())
         .map(|o| (format!("{}/{}.json", o.partner, o.name), o.rpc()))
         .collect();
     let fixtures: BTreeSet<_> = files()
@@ -106,7 +118,7 @@ fn every_rpc_has_a_fixture_named_after_it_and_every_fixture_an_rpc() {
     assert_eq!(fixtures, rpcs);
 }
 
-/// Every example of both documents is a case: each section with a request or an answer
+/// Every example of the documents is a case: each section with a request or an answer
 /// of its own has one that names it.
 #[test]
 fn every_section_of_the_documents_is_a_golden_case() {
@@ -118,6 +130,10 @@ fn every_section_of_the_documents_is_a_golden_case() {
     for operation in Catalogue::embedded().unwrap().operations() {
         // Known from the partner's client libraries; its document has no example of it.
         if operation.name == "GetWidgetConfig" {
+            continue;
+        }
+        // Trustap's document spells out three operations; of the others it has the groups.
+        if operation.partner == "trustap" && !operation.section.contains(", ") {
             continue;
         }
         let section = format!("{}, {}", operation.document, operation.section);
@@ -140,6 +156,9 @@ fn settings(url: &str) -> String {
         id = "M-C7AsydAeAqW3husDNHSAND"
         access_key = "FIXTURESUBKEY"
         secret_key = "fixture-sub-secret"
+        [partners.trustap]
+        base_url = "{url}/api/v1"
+        api_key = "fixture-api-key"
         "#
     )
 }
@@ -147,7 +166,12 @@ fn settings(url: &str) -> String {
 async fn play(gateway: &Gateway, partner: &Partner, rpc: &str, case: &Case) -> Result<(), String> {
     let is_token = case.http.path == "/token";
     partner.script(scripted(&case.answer), !is_token);
-    let result = gateway.client.call(rpc, case.request.clone()).await;
+    let mut request = Request::new(case.request.clone());
+    for (name, value) in &case.metadata {
+        let name = MetadataKey::from_bytes(name.as_bytes()).unwrap();
+        request.metadata_mut().insert(name, value.parse().unwrap());
+    }
+    let result = gateway.client.call_with(rpc, request).await;
     let arrived = partner.arrived();
     let told = result.as_ref().err().map_or("", |status| status.message());
     let request = arrived.first().ok_or_else(|| format!("nothing arrived: {told}"))?;

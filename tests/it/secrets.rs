@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use http::{HeaderMap, StatusCode};
 use partner_gateway::operation::{Catalogue, Credential, Operation};
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, Value};
+use tonic::Request;
 use tonic_types::StatusExt as _;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -17,7 +18,7 @@ use crate::support::gateway::Gateway;
 use crate::support::kept::{KEY, credentials, intents, metrics, sqlite};
 use crate::support::scripted::{Partner, Scripted};
 
-const CANARIES: [&str; 8] = [
+const CANARIES: [&str; 12] = [
     "canary-client-secret",
     "CANARYACCESSKEY",
     "canary-secret-key",
@@ -27,6 +28,11 @@ const CANARIES: [&str; 8] = [
     // Shown once, and kept.
     "canary-new-key",
     "canary-new-secret",
+    "canary-key-of-trustap",
+    // The same as HTTP Basic has it.
+    "Y2FuYXJ5LWtleS1vZi10cnVzdGFwOg",
+    "canary-grant-secret",
+    "canary-user-token",
 ];
 /// Every string that a caller sends, and every secret that a partner answers.
 const PERSONAL: &str = "canary";
@@ -72,8 +78,13 @@ async fn no_secret_and_no_personal_data_leaves_but_in_the_answers() {
         let rpc = operation.rpc();
         for answer in answers(carried(operation)) {
             partner.script(answer, true);
-            let request = json(&filled(pool(), &operation.request().name));
-            if let Err(status) = gateway.client.call(&rpc, request).await {
+            let mut request = Request::new(json(&filled(pool(), &operation.request().name)));
+            request.metadata_mut().insert("x-partner-token", "canary-user-token".parse().unwrap());
+            let result = match operation.paging {
+                None => gateway.client.call_with(&rpc, request).await.map(drop),
+                Some(_) => gateway.client.stream(&rpc, request).await.1,
+            };
+            if let Err(status) = result {
                 let info = status.get_details_error_info().unwrap();
                 told.push(format!("{rpc}: {} {:?} {info:?}", status.message(), status.metadata()));
             }
@@ -124,18 +135,29 @@ fn settings(url: &str, store: &str) -> String {
         id = "canary-account"
         access_key = "CANARYSUBKEY"
         secret_key = "canary-sub-secret"
+        [partners.trustap]
+        base_url = "{url}"
+        api_key = "canary-key-of-trustap"
+        token_url = "{url}/token"
+        client_id = "client"
+        client_secret = "canary-grant-secret"
         "#
     )
 }
 
 /// The secrets that a partner has seen of a call, or could know from it.
 fn carried(operation: &Operation) -> &'static str {
+    // Where a user's own token is taken, it is what the call was made with.
+    if operation.credentials.contains(&Credential::UserToken) {
+        return "canary-user-token";
+    }
     match operation.credentials[0] {
         Credential::ClientSecret => "canary-client-secret",
         Credential::ClientToken => "scripted-token",
         Credential::Signature => "CANARYACCESSKEY canary-secret-key",
         Credential::AccountSignature => "CANARYSUBKEY canary-sub-secret",
-        Credential::ApiKey | Credential::UserToken => "",
+        Credential::ApiKey => "canary-key-of-trustap Y2FuYXJ5LWtleS1vZi10cnVzdGFwOg",
+        Credential::UserToken => "",
     }
 }
 
@@ -187,6 +209,8 @@ fn value(pool: &DescriptorPool, field: &FieldDescriptor) -> Option<Value> {
         Kind::Message(message) => Value::Message(filled(pool, message.full_name())),
         Kind::Enum(_) => Value::EnumNumber(1),
         Kind::Bool => Value::Bool(true),
+        Kind::Int64 => Value::I64(7),
+        Kind::Double => Value::F64(7.5),
         _ => return None,
     };
     Some(if field.is_list() { Value::List(vec![one]) } else { one })

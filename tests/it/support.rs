@@ -10,4 +10,5 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod scripted;
+pub(crate) mod trustap;
 pub(crate) mod wire;

@@ -125,6 +125,36 @@ fn deviations_from_googles_rest_clients_are_known() {
     assert_eq!(deviating, known);
 }
 
+/// A repeat after a lost answer is told apart from a refusal, and only by the codes that
+/// its own operation names.
+#[test]
+fn a_code_that_says_done_already_is_told() {
+    let told = |code: &str, path| {
+        let failure = PartnerFailure { code: Some(code.to_owned()), ..failure(400) };
+        let failure = PartnerFailure { meaning: Some(Meaning::FailedPrecondition), ..failure };
+        let status = status(&refused(failure, Outcome::Rejected), path);
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        status.get_details_error_info().unwrap().metadata.get("already_done").cloned()
+    };
+    const CANCEL: &str = "/trustap.v1.OnlineTransactionService/CancelTransaction";
+    assert_eq!(told("already_cancelled", CANCEL).as_deref(), Some("true"));
+    assert_eq!(told("already_paid", CANCEL), None);
+    assert_eq!(told("already_cancelled", WRITE), None);
+}
+
+/// A stream counts the requests of all its pages, and says where it stopped.
+#[test]
+fn a_stream_tells_how_far_it_has_come() {
+    let error = Error::new(Kind::Timeout, Outcome::NotSent);
+    let progress = Progress { attempts: 3, resume: Some(("resume_after", -7)) };
+    let status = of_stream(&error, operation(LIST), Uuid::nil(), progress);
+    let info = status.get_details_error_info().unwrap();
+    // Of the page that failed nothing was sent: it was the caller's time that ran out.
+    assert_eq!((&*info.reason, &*info.domain), ("DEADLINE_EXCEEDED", DOMAIN));
+    assert_eq!((&*info.metadata["attempts"], &*info.metadata["resume_after"]), ("3", "-7"));
+    assert_eq!(status.metadata().get("x-gateway-attempts").unwrap(), "3");
+}
+
 #[test]
 fn the_partners_code_decides_before_its_status() {
     for (meaning, code) in [

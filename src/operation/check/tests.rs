@@ -5,6 +5,9 @@ use std::path::Path;
 use super::*;
 use crate::operation::catalogue::DESCRIPTORS;
 
+#[path = "tests/forms.rs"]
+mod forms;
+
 /// A contract in which nothing is wrong.
 const WHOLE: &str = r#"
 syntax = "proto3";
@@ -41,6 +44,32 @@ service ThingService {
       credentials: [CREDENTIAL_API_KEY]
       source: {document: "d" section: "s"}
       encoding: ENCODING_FORM
+      already_done: ["already_posted"]
+    };
+  }
+  rpc ListPages(ListPagesRequest) returns (Pages) {
+    option (google.api.http) = {get: "/pages" response_body: "pages"};
+    option (gateway.options.v1.operation) = {
+      effect: EFFECT_READ
+      credentials: [CREDENTIAL_USER_TOKEN]
+      source: {document: "d" section: "s"}
+    };
+  }
+  rpc StreamPages(StreamPagesRequest) returns (stream Thing) {
+    option (google.api.http) = {get: "/pages" response_body: "twin"};
+    option (gateway.options.v1.operation) = {
+      effect: EFFECT_READ // twin
+      credentials: [CREDENTIAL_USER_TOKEN] // twin
+      source: {document: "d" section: "s"}
+      paging: {list: "ListPages" elements: "pages" id: "number" before: "before_id" after: "after_id"}
+    };
+  }
+  rpc SetNotes(SetNotesRequest) returns (Notes) {
+    option (google.api.http) = {put: "/notes" body: "notes" response_body: "notes"};
+    option (gateway.options.v1.operation) = {
+      effect: EFFECT_IDEMPOTENT
+      credentials: [CREDENTIAL_API_KEY]
+      source: {document: "d" section: "s"}
     };
   }
 }
@@ -62,6 +91,31 @@ message CreateThingRequest {
 }
 message ListThingsRequest {
   optional int32 limit = 1;
+  repeated string ids = 2 [(gateway.options.v1.field).format = FORMAT_COMMA_LIST];
+  string user = 3 [
+    (gateway.options.v1.field).place = PLACE_USER,
+    (gateway.options.v1.field).header = "x-user"
+  ];
+}
+message ListPagesRequest {
+  optional int64 before_id = 1;
+  optional int64 after_id = 2;
+}
+message StreamPagesRequest {
+  optional int64 before_id = 1; // twin
+  optional int64 after_id = 2; // twin
+}
+message Pages {
+  repeated Thing pages = 1;
+  repeated Part parts = 2;
+  int64 total = 3;
+  google.protobuf.Struct additional_fields = 1000;
+}
+message SetNotesRequest {
+  google.protobuf.Struct notes = 1;
+}
+message Notes {
+  google.protobuf.Struct notes = 1;
 }
 message PostFormRequest {
   repeated string scopes = 1;
@@ -69,6 +123,7 @@ message PostFormRequest {
 }
 message Things {
   repeated Thing things = 1;
+  repeated NullablePart parts = 7;
   google.protobuf.Struct additional_fields = 1000;
 }
 message Thing {
@@ -78,7 +133,12 @@ message Thing {
   Part part = 4;
   optional string access_key = 5 [(gateway.options.v1.field).secret = true];
   map<string, string> labels = 6;
+  int64 number = 7;
   google.protobuf.Struct additional_fields = 1000;
+}
+message NullablePart {
+  option (gateway.options.v1.nullable) = true;
+  optional Part part = 1;
 }
 message Part {
   optional string name = 1;
@@ -96,7 +156,7 @@ type Case = (&'static str, &'static str, &'static str, &'static str);
 const CREATE: &str = "ThingService.CreateThing";
 const LIST: &str = "ThingService.ListThings";
 
-const RPCS: [Case; 23] = [
+const RPCS: [Case; 24] = [
     (
         "option (gateway.options.v1.partner) = \"test\";",
         "",
@@ -168,6 +228,12 @@ const RPCS: [Case; 23] = [
     ("response_body: \"things\"", "response_body: \"additional_fields\"", LIST, "is no list"),
     ("response_body: \"things\"", "response_body: \"nothing\"", LIST, "is no list"),
     (
+        "body: \"notes\" response_body: \"notes\"};\n    option (gateway.options.v1.operation) = {",
+        "body: \"notes\" response_body: \"notes\"};\n    option (gateway.options.v1.operation) = {unwrap: \"x\"",
+        "ThingService.SetNotes",
+        "has no unwrap or envelope",
+    ),
+    (
         "place = PLACE_REQUEST_ID",
         "secret = false",
         CREATE,
@@ -182,7 +248,7 @@ const RPCS: [Case; 23] = [
     ),
 ];
 
-const FIELDS: [Case; 22] = [
+const FIELDS: [Case; 23] = [
     (
         "string id = 1;\n  Thing",
         "repeated string id = 1;\n  Thing",
@@ -267,6 +333,12 @@ const FIELDS: [Case; 22] = [
         "repeated string request_id = 1001",
         "CreateThingRequest.request_id",
         "is one string",
+    ),
+    (
+        "(gateway.options.v1.field).place = PLACE_HEADER,",
+        "(gateway.options.v1.field).place = PLACE_ACCOUNT,",
+        "CreateThingRequest.trace",
+        "go together",
     ),
     (
         "optional int64 amount = 2;",

@@ -96,6 +96,31 @@ async fn the_same_id_for_another_account_is_refused() {
     assert_eq!(count.load(Ordering::Relaxed), 1);
 }
 
+/// R8: a user whom only a token names is told from another by it. Beside an account it is
+/// not looked at: a renewed token is the same user's.
+#[tokio::test]
+async fn the_same_id_for_another_users_token_is_refused() {
+    let of = |account: Option<&str>, token: &str| {
+        let mut exchange = call(Some(ID), "/a");
+        exchange.call.account = account.map(str::to_owned);
+        exchange.call.user_token = Some(token.into());
+        exchange
+    };
+    let (count, partner) = counting(Ok("first"));
+    let service = IdempotencyLayer::default().layer(partner);
+    service.clone().oneshot(of(None, "one")).await.unwrap();
+    let error = service.clone().oneshot(of(None, "another")).await.unwrap_err();
+    assert_eq!(error.kind(), &Kind::RequestIdReused);
+    let error = service.clone().oneshot(call(Some(ID), "/a")).await.unwrap_err();
+    assert_eq!(error.kind(), &Kind::RequestIdReused);
+    assert!(service.oneshot(of(None, "one")).await.unwrap().replayed);
+
+    let service = IdempotencyLayer::default().layer(counting(Ok("first")).1);
+    service.clone().oneshot(of(Some("user"), "one")).await.unwrap();
+    assert!(service.oneshot(of(Some("user"), "renewed")).await.unwrap().replayed);
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
 /// R6: an error that says less than what was sent does not free its id.
 #[tokio::test]
 async fn the_worst_of_all_attempts_decides_what_is_kept() {

@@ -82,6 +82,21 @@ async fn a_request_is_sent_as_it_is_and_says_who_sends_it() {
     }
 }
 
+/// Some partners read the body of a GET; HTTP gives it no meaning, and a client may
+/// leave it out (RFC 9110 section 9.3.1).
+#[tokio::test]
+async fn a_get_is_sent_with_its_body() {
+    let server = Server::start(|_, _| Act::Send(answer(200, "", "{}"))).await;
+    let transport = transport(server.url(), |_| ());
+    let body = Some(json("{\"a\":1}"));
+    transport.send(&Method::GET, "/rates?b=2", HeaderMap::new(), body).await.unwrap();
+    let request = server.requests().remove(0);
+    assert!(request.head.starts_with("GET /rates?b=2 HTTP/1.1\r\n"));
+    assert_eq!(request.body, "{\"a\":1}");
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert_eq!(request.header("content-length"), Some("7"));
+}
+
 #[tokio::test]
 async fn a_request_without_a_body_says_so() {
     let server = Server::start(|_, _| Act::Send(answer(200, "", ""))).await;

@@ -77,6 +77,7 @@ fn put_one(field: &'static Field, number: u32, json: &str, sink: &mut Sink) -> F
             true
         }),
         Kind::Message(id) => within(number, sink, |sink| put_message(id, json, sink)),
+        Kind::Nullable(id) => within(number, sink, |sink| put_nullable(id, json, sink)),
         _ => return scalar::put(sink.schema, field, number, json, &mut sink.out),
     };
     if is_written {
@@ -91,6 +92,18 @@ fn within(number: u32, sink: &mut Sink, write: impl FnOnce(&mut Sink) -> bool) -
     let start = open(number, &mut sink.out);
     let is_written = write(sink);
     close(start, &mut sink.out);
+    is_written
+}
+
+/// Writes the content of a nullable message; null leaves it empty.
+fn put_nullable(id: MessageId, json: &str, sink: &mut Sink) -> bool {
+    if json == "null" {
+        return true;
+    }
+    let Some((number, id)) = sink.schema.message(id).content() else { return false };
+    sink.nesting += 1;
+    let is_written = within(number, sink, |sink| put_message(id, json, sink));
+    sink.nesting -= 1;
     is_written
 }
 
@@ -144,7 +157,7 @@ fn is_composite(field: &Field) -> bool {
 
 /// Whether a value is the null that its type has no form for.
 fn is_null(field: &Field, json: &str) -> bool {
-    json == "null" && field.kind != Kind::Value
+    json == "null" && !matches!(field.kind, Kind::Value | Kind::Nullable(_))
 }
 
 impl<'de, F: FnMut(&str)> Visitor<'de> for Elements<F> {

@@ -7,9 +7,9 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::operation::{Field, Kind, Shape};
+use crate::operation::{Field, Format, Kind, Shape};
 use crate::transcode::scalar::{Fit, put_flag, put_integer, put_text};
-use crate::transcode::wire::{close, open};
+use crate::transcode::wire::{close, open, put_bytes};
 
 use super::object::Content;
 use super::{MAX_NESTING, Sink};
@@ -36,8 +36,8 @@ struct Single<'a> {
 pub(super) fn takes(field: &Field, sink: &Sink) -> bool {
     field.shape != Shape::Map
         && match field.kind {
-            Kind::String => !field.json_number,
-            Kind::Message(_) => sink.nesting < MAX_NESTING,
+            Kind::String => field.format != Format::JsonNumber,
+            Kind::Message(_) | Kind::Nullable(_) => sink.nesting < MAX_NESTING,
             Kind::Double | Kind::Float | Kind::Struct | Kind::Value | Kind::ListValue => false,
             _ => true,
         }
@@ -129,10 +129,12 @@ impl<'de> Visitor<'de> for Single<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        if self.is_element {
-            return misfit();
+        let Self { field, is_element, sink } = self;
+        match field.kind {
+            Kind::Nullable(_) if is_element => put_bytes(field.number, &[], &mut sink.out),
+            _ if is_element => return misfit(),
+            _ => sink.keep_null(field),
         }
-        self.sink.keep_null(self.field);
         Ok(())
     }
 
@@ -152,9 +154,20 @@ impl<'de> Visitor<'de> for Single<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
         let Self { field, sink, .. } = self;
-        let Kind::Message(id) = field.kind else { return misfit() };
         let start = open(field.number, &mut sink.out);
-        Content { id, sink: &mut *sink }.visit_map(members)?;
+        match field.kind {
+            Kind::Message(id) => Content { id, sink: &mut *sink }.visit_map(members)?,
+            Kind::Nullable(id) => {
+                let content = sink.schema.message(id).content();
+                let (number, id) = content.ok_or_else(|| A::Error::custom("of nothing"))?;
+                let start = open(number, &mut sink.out);
+                sink.nesting += 1;
+                Content { id, sink: &mut *sink }.visit_map(members)?;
+                sink.nesting -= 1;
+                close(start, &mut sink.out);
+            }
+            _ => return misfit(),
+        }
         close(start, &mut sink.out);
         Ok(())
     }

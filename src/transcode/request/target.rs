@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use crate::operation::{Field, Message, Piece, Shape};
+use crate::operation::{Field, Format, Message, Piece, Shape};
 use crate::transcode::percent::{is_unsafe_segment, push_encoded};
 use crate::transcode::slots::Frame;
 use crate::transcode::wire::Raw;
@@ -49,7 +49,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The name and value pairs of a field in a query or a form: one for each element
-    /// of a list.
+    /// of a list, or one with all of them.
     pub(super) fn pairs(
         &mut self,
         field: &'static Field,
@@ -57,7 +57,9 @@ impl<'a> Writer<'a> {
         index: usize,
         out: &mut String,
     ) {
-        if field.shape == Shape::List {
+        if field.format == Format::CommaList {
+            self.comma_list(field, frame, index, out);
+        } else if field.shape == Shape::List {
             let mut cursor = self.slots.values(frame, index);
             while let Some(raw) = self.slots.next(&mut cursor) {
                 self.pair(field, raw, out);
@@ -66,6 +68,24 @@ impl<'a> Writer<'a> {
             self.pair(field, Raw::Bytes(&joined), out);
         } else if let Some(raw) = self.slots.last(frame, index) {
             self.pair(field, raw, out);
+        }
+    }
+
+    /// One pair whose value is all elements of a list. A comma between two of them is
+    /// sent as it is, which a query allows (RFC 3986 section 3.4).
+    fn comma_list(&mut self, field: &'static Field, frame: Frame, index: usize, out: &mut String) {
+        let mut cursor = self.slots.values(frame, index);
+        let mut is_first = true;
+        while let Some(raw) = self.slots.next(&mut cursor) {
+            match scalar::text(self.schema, field.kind, raw) {
+                Ok(text) if is_first => push_pair(&field.wire_name, &text, out),
+                Ok(text) => {
+                    out.push(',');
+                    push_encoded(&text, out);
+                }
+                Err(reason) => self.report.no_form(&field.name, reason),
+            }
+            is_first = false;
         }
     }
 
@@ -95,7 +115,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The sub-account whose credential is used; an empty one is the partner account.
+    /// The sub-account or end user whose credential is used; an empty one is the partner
+    /// account.
     pub(super) fn account(&mut self, field: &'static Field, raw: Raw<'a>) -> Option<String> {
         self.string(field, raw).filter(|account| !account.is_empty()).map(str::to_owned)
     }

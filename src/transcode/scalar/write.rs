@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::operation::{Field, Kind, Schema};
+use crate::operation::{Field, Format, Kind, Schema};
 use crate::transcode::decimal::is_json_number;
 use crate::transcode::wire::Raw;
 
@@ -21,7 +21,7 @@ pub(in crate::transcode) fn write_json(
     out: &mut Vec<u8>,
 ) -> Result<(), NoForm> {
     match (field.kind, raw) {
-        (Kind::String, Raw::Bytes(bytes)) if field.json_number => {
+        (Kind::String, Raw::Bytes(bytes)) if field.format == Format::JsonNumber => {
             let text = utf8(bytes)?;
             if !is_json_number(text) {
                 return Err(NoForm::NotANumber);

@@ -32,14 +32,35 @@ pub(super) fn request(
                 let text: String = source.text().chars().filter(|c| !c.is_control()).collect();
                 message.set_field(&descriptor, Value::String(format!("{text}~")));
             }
-            Binding::Header(_) if message.has_field(&descriptor) => {
+            Binding::Header(_) | Binding::User(_)
+                if message.has_field(&descriptor) && field.rules.checks.is_empty() =>
+            {
                 let text: String = source.text().chars().filter(char::is_ascii_graphic).collect();
-                message.set_field(&descriptor, Value::String(text));
+                let least = if field.rules.required { "~" } else { "" };
+                message.set_field(&descriptor, Value::String(format!("{text}{least}")));
             }
             _ => {}
         }
     }
     message
+}
+
+/// A reply of `operation` as its transcoder writes it.
+pub(super) fn reply(
+    operation: &Operation,
+    descriptor: &MessageDescriptor,
+    source: &mut Source<'_>,
+) -> DynamicMessage {
+    let message = message(descriptor, source, 0);
+    let whole = operation.response_body.map(|index| &operation.reply().fields[index]);
+    let Some(whole) = whole.filter(|field| field.kind == crate::operation::Kind::Struct) else {
+        return message;
+    };
+    // There is nothing beside it, and an object without members is an object.
+    let field = descriptor.get_field(whole.number).unwrap();
+    let mut alone = DynamicMessage::new(descriptor.clone());
+    alone.set_field(&field, message.get_field(&field).into_owned());
+    alone
 }
 
 /// Drops the additional fields that have no form in a form.
@@ -125,7 +146,8 @@ fn value(field: &FieldDescriptor, rules: &Rules, source: &mut Source<'_>, depth:
             _ => message(&descriptor, source, depth + 1),
         }),
         _ => {
-            let any = source.i64();
+            // Odd is never zero, which a rule may not take for a value.
+            let any = source.i64() | i64::from(rules.required);
             integer(&field.kind(), bounded(rules, 1.0, source).map_or(any, whole))
         }
     }

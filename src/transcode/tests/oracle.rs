@@ -18,13 +18,33 @@ pub(super) fn partner_json(message: &DynamicMessage) -> Value {
 pub(super) fn wire_name(field: &FieldDescriptor) -> String {
     match option(field, "wire_name") {
         Some(Proto::String(name)) if !name.is_empty() => name,
+        _ if is_named_as_declared(field) => field.name().to_owned(),
         _ => field.json_name().to_owned(),
     }
+}
+
+/// Whether the field's file says `WIRE_NAMES_PROTO`.
+fn is_named_as_declared(field: &FieldDescriptor) -> bool {
+    let extension = field.parent_pool().get_extension_by_name("gateway.options.v1.wire_names");
+    let options = field.parent_file().options();
+    extension.is_some_and(|names| *options.get_extension(&names) == Proto::EnumNumber(2))
 }
 
 /// Whether a text field is a bare number on the wire.
 pub(super) fn is_json_number(field: &FieldDescriptor) -> bool {
     option(field, "format") == Some(Proto::EnumNumber(1))
+}
+
+/// Whether a list is one query parameter.
+pub(super) fn is_comma_list(field: &FieldDescriptor) -> bool {
+    option(field, "format") == Some(Proto::EnumNumber(2))
+}
+
+/// Whether a message stands for its one field's object or for null.
+fn is_nullable(descriptor: &MessageDescriptor) -> bool {
+    let pool = descriptor.parent_pool();
+    let extension = pool.get_extension_by_name("gateway.options.v1.nullable").unwrap();
+    descriptor.options().get_extension(&extension).as_bool().unwrap()
 }
 
 /// How many members the contract does not know, at all levels.
@@ -170,6 +190,13 @@ fn single(field: &FieldDescriptor, value: Value) -> Option<Value> {
     match (field.kind(), value) {
         (Kind::Enum(descriptor), Value::String(name)) => {
             wire_text(&descriptor, &name).map(Value::String)
+        }
+        (Kind::Message(descriptor), Value::Object(wrapper)) if is_nullable(&descriptor) => {
+            let content = descriptor.fields().next().unwrap();
+            match wrapper.into_iter().next() {
+                None => Some(Value::Null),
+                Some((_, value)) => single(&content, value),
+            }
         }
         (Kind::Message(descriptor), value)
             if !descriptor.full_name().starts_with("google.protobuf.") =>

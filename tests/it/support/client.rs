@@ -11,7 +11,7 @@ use serde_json::Value;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 
 static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).unwrap());
@@ -60,6 +60,41 @@ impl Client {
         let response = grpc.unary(request, path, DynamicCodec(method)).await?;
         let metadata = response.metadata().clone();
         Ok(Answer { reply: json(response.get_ref()), metadata })
+    }
+
+    /// Calls a server-streaming `rpc`: every message that came, and how the stream ended.
+    pub(crate) async fn stream(
+        &self,
+        rpc: &str,
+        request: Request<Value>,
+    ) -> (Vec<Value>, Result<(), Status>) {
+        let mut messages = Vec::new();
+        let mut stream = match self.open(rpc, request).await {
+            Ok(stream) => stream,
+            Err(status) => return (messages, Err(status)),
+        };
+        loop {
+            match stream.message().await {
+                Ok(Some(message)) => messages.push(json(&message)),
+                Ok(None) => return (messages, Ok(())),
+                Err(status) => return (messages, Err(status)),
+            }
+        }
+    }
+
+    /// Begins a server-streaming `rpc`, to be read a message at a time.
+    pub(crate) async fn open(
+        &self,
+        rpc: &str,
+        request: Request<Value>,
+    ) -> Result<Streaming<DynamicMessage>, Status> {
+        let method = method(rpc);
+        let request = request.map(|json| message(&method, json));
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone());
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let path = format!("/{rpc}").parse().unwrap();
+        let response = grpc.server_streaming(request, path, DynamicCodec(method)).await?;
+        Ok(response.into_inner())
     }
 }
 

@@ -1,0 +1,87 @@
+//! A user's grant, kept by the gateway: from the login to calls that no caller has a token
+//! for, over many lives of the access token.
+
+use partner_gateway::simulator::trustap::{BUYER_ID, SELLER_ID};
+use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::partners::info;
+use crate::support::trustap::Trustap;
+
+const PUT: &str = "gateway.v1.CredentialService/PutCredential";
+const LIST: &str = "OnlineTransactionService/ListTransactions";
+const TOKEN_PATH: &str = "/auth/realms/trustap-stage/protocol/openid-connect/token";
+
+/// Logs a user in and hands the gateway the code.
+async fn grant(trustap: &Trustap, user: &str) -> Value {
+    let code = trustap.control("login", json!({"user": user})).await["code"].clone();
+    let grant = json!({"authorizationCode": {"code": code, "redirectUri": "https://us.example/"}});
+    let request = json!({"partner": "trustap", "account": user, "userGrant": grant});
+    trustap.0.client.call(PUT, request).await.unwrap().reply
+}
+
+/// How often the token endpoint was asked.
+async fn token_requests(trustap: &Trustap) -> usize {
+    let arrived = trustap.0.control().arrived("trustap").await;
+    arrived.iter().filter(|request| request["path"] == TOKEN_PATH).count()
+}
+
+#[tokio::test]
+async fn a_kept_grant_is_used_for_its_user_and_for_nobody_else() {
+    let trustap = Trustap::start().await;
+    let mine = json!({"trustapUserId": SELLER_ID});
+    let refused = trustap.refused(LIST, mine.clone()).await;
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert_eq!(info(&refused).reason, "PARTNER_CREDENTIAL_MISSING");
+    assert!(refused.message().contains("PutCredential"), "{}", refused.message());
+    assert!(refused.message().contains("x-partner-token"), "{}", refused.message());
+
+    let kept = grant(&trustap, SELLER_ID).await;
+    assert_eq!((&kept["account"], &kept["kind"]), (&json!(SELLER_ID), &json!("KIND_USER_GRANT")));
+    let sale = json!({
+        "trustapUserId": SELLER_ID, "role": "ROLE_SELLER", "description": "Bicycle",
+        "currency": "eur", "price": 20_000, "charge": 640, "chargeSeller": 0,
+        "chargeCalculatorVersion": 5,
+    });
+    let made = trustap.call("OnlineTransactionService/CreateTransaction", sale).await;
+    let listed = trustap.call(LIST, mine).await;
+    assert_eq!(listed["transactions"][0]["id"], made["id"]);
+    assert_eq!(token_requests(&trustap).await, 2, "the code, and one token for all calls");
+
+    let other = trustap.refused(LIST, json!({"trustapUserId": BUYER_ID})).await;
+    assert_eq!(info(&other).reason, "PARTNER_CREDENTIAL_MISSING");
+    // A token of the caller's own comes before the kept grant.
+    let buyer = trustap.token(BUYER_ID).await;
+    let nothing = trustap.call_as(&buyer, LIST, json!({"trustapUserId": SELLER_ID})).await;
+    assert_eq!(nothing, json!({}), "the buyer has no transactions");
+}
+
+/// The partner's clock has moved on and the gateway's has not, so it is the partner's refusal
+/// that tells of the token's end. The refresh token of the first life worked once.
+#[tokio::test]
+async fn o4_a_token_that_the_partner_ends_is_renewed_with_the_rotated_refresh_token() {
+    let trustap = Trustap::start().await;
+    grant(&trustap, BUYER_ID).await;
+    trustap.call(LIST, json!({"trustapUserId": BUYER_ID})).await;
+    let before = token_requests(&trustap).await;
+    trustap.wait(181).await;
+
+    trustap.call(LIST, json!({"trustapUserId": BUYER_ID})).await;
+
+    assert_eq!(token_requests(&trustap).await, before + 1, "renewed once");
+}
+
+#[tokio::test]
+async fn a_code_that_is_no_good_or_of_another_user_is_not_kept() {
+    let trustap = Trustap::start().await;
+    let code = trustap.control("login", json!({"user": BUYER_ID})).await["code"].clone();
+    for (user, code) in [(SELLER_ID, code), (SELLER_ID, json!("no-such-code"))] {
+        let grant =
+            json!({"authorizationCode": {"code": code, "redirectUri": "https://us.example/"}});
+        let request = json!({"partner": "trustap", "account": user, "userGrant": grant});
+        let refused = trustap.0.client.call(PUT, request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    }
+    let refused = trustap.refused(LIST, json!({"trustapUserId": SELLER_ID})).await;
+    assert_eq!(info(&refused).reason, "PARTNER_CREDENTIAL_MISSING");
+}
