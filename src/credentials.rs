@@ -13,6 +13,7 @@ pub(crate) mod secret_file;
 mod settings;
 mod shared;
 mod signed;
+pub(crate) mod subject;
 mod token;
 mod user;
 pub(crate) mod vault;
@@ -39,8 +40,8 @@ pub(crate) use vault::{Intent, Vault, of_store, read as read_key_pair};
 
 use crate::call::Call;
 use crate::clock::Clock;
-use crate::error::{Error, Kind, Outcome};
-use crate::operation::Credential;
+use crate::error::{Error, Kind, Outcome, Refused};
+use crate::operation::{Credential, Operation};
 use crate::partner::{Partner, Status};
 use crate::redis::Redis;
 use crate::store::{CredentialKind, Name, Record, Store};
@@ -104,6 +105,31 @@ pub(crate) enum Used {
     Brought,
 }
 
+// === impl Used ===
+
+impl Used {
+    /// What callers are told that the partner refused.
+    pub(crate) fn refused(&self) -> Refused {
+        match self {
+            Used::Brought => Refused::CallersToken,
+            Used::UserToken(..) => Refused::UsersGrant,
+            Used::ApiKey(_) => Refused::ApiKey,
+            Used::Client(_) | Used::Signature(_) | Used::KeptSignature(_) | Used::Token(_) => {
+                Refused::Gateways
+            }
+        }
+    }
+}
+
+/// What another attempt can be made with, after a credential was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// The same kind of credential, another one by now.
+    Renewed,
+    /// The partner account's own credential, for a user's token.
+    StandIn,
+}
+
 // === impl Authenticator ===
 
 impl Authenticator {
@@ -160,20 +186,31 @@ impl Authenticator {
     /// [`Kind::CredentialMissing`], [`Kind::TokenUnavailable`] and
     /// [`Kind::StoreUnavailable`], all before anything of the call is sent.
     pub(crate) async fn authorize(&self, call: &mut Call) -> Result<Carried, Error> {
-        let credentials = &call.operation.credentials;
-        let mut without = None;
-        if credentials.contains(&Credential::UserToken) {
-            let grants = self.grants.as_ref();
-            let carried = match credentials.len() {
-                1 => user::put(grants, call).await,
-                _ => user::put_if_soon(grants, call).await,
-            };
-            match carried {
-                Ok(carried) => return Ok(carried),
+        let grants = self.grants.as_ref();
+        match call.operation.credentials.as_slice() {
+            [Credential::UserToken] => user::put(grants, call).await,
+            kinds if kinds.contains(&Credential::UserToken) => {
+                let missing = match user::put_if_soon(grants, call).await {
+                    Ok(carried) => return Ok(carried),
+                    Err(error) => error,
+                };
                 // No grant fails a call that can be made without one.
-                Err(error) => without = Some(error),
+                match self.stand_in(call).await {
+                    Err(error) if error.is_credential_missing() => Err(missing),
+                    result => result,
+                }
             }
+            _ => self.stand_in(call).await,
         }
+    }
+
+    /// Puts on `call` the first credential that its operation takes and that is
+    /// configured, users' tokens left out.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authorize`].
+    pub(crate) async fn stand_in(&self, call: &mut Call) -> Result<Carried, Error> {
+        let credentials = &call.operation.credentials;
         for credential in credentials {
             let carried = match credential {
                 Credential::ClientToken => self.client_token(call).await,
@@ -187,15 +224,26 @@ impl Authenticator {
                 return carried;
             }
         }
-        Err(without.unwrap_or_else(|| match credentials.first() {
+        Err(match credentials.first() {
             Some(credential) => missing(credential, call),
             None => Error::internal("the operation names no credential"),
-        }))
+        })
     }
 
-    /// Drops the credential that the partner refused, if it is still the current one.
-    /// Says whether another attempt would carry another credential.
-    pub(crate) fn renew(&self, refused: &Used) -> bool {
+    /// What another attempt at `operation` can be made with. A credential that is refused
+    /// is dropped, if it is still the current one.
+    pub(crate) fn remedy(&self, operation: &Operation, refused: &Used) -> Option<Remedy> {
+        // Whether it is the user's token or any user's token that is not taken here only
+        // the partner knows; the key tells in one more attempt, and the token stays.
+        let takes_key = operation.credentials.contains(&Credential::ApiKey);
+        if matches!(refused, Used::UserToken(..)) && takes_key && self.configured.api_key.is_some()
+        {
+            return Some(Remedy::StandIn);
+        }
+        self.renew(refused).then_some(Remedy::Renewed)
+    }
+
+    fn renew(&self, refused: &Used) -> bool {
         match (refused, &self.tokens) {
             (Used::Client(held), _) => held.refused(),
             (Used::ApiKey(held), _) => held.refused(),

@@ -51,8 +51,8 @@ pub enum Kind {
         /// What is wrong with it, without any of its text.
         problem: String,
     },
-    /// The partner refused the gateway's own credential, a fresh one too.
-    CredentialsRejected(PartnerFailure),
+    /// The partner refused the credential, a fresh one too if there was one.
+    CredentialsRejected(PartnerFailure, Refused),
     /// No credential is kept for what the call needs.
     CredentialMissing {
         /// What is missing and what to do.
@@ -82,6 +82,19 @@ pub enum Kind {
     ShuttingDown,
     /// A fault of the gateway itself.
     Internal,
+}
+
+/// Whose credential a partner refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refused {
+    /// The gateway's own.
+    Gateways,
+    /// The API key, which acts for the end user whom the request names, if it names one.
+    ApiKey,
+    /// The access token by an end user's kept grant.
+    UsersGrant,
+    /// The access token that the caller brought.
+    CallersToken,
 }
 
 /// A rule of the contract that a request breaks.
@@ -121,6 +134,8 @@ pub struct FieldFailure {
     pub code: String,
     /// The partner's message for it.
     pub message: String,
+    /// Whether the name was read out of the code, and need be no field of the request.
+    pub is_inferred: bool,
 }
 
 /// The meaning of a partner's error, whatever its HTTP status.
@@ -154,6 +169,35 @@ pub enum Meaning {
     Misdirected,
     /// A status outside of what HTTP defines.
     Unknown,
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// The name in error details.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refused::Gateways => "GATEWAY",
+            Refused::ApiKey => "API_KEY",
+            Refused::UsersGrant => "USER_GRANT",
+            Refused::CallersToken => "CALLER_TOKEN",
+        }
+    }
+
+    /// The credential in words, with what a caller can do about it.
+    pub fn described(self) -> &'static str {
+        match self {
+            Refused::Gateways => "the gateway's credential",
+            Refused::ApiKey => {
+                "the API key, or the user whom the request names: one who has not connected to \
+                 this client, or an operation that takes only a user's own token"
+            }
+            Refused::UsersGrant => "the access token of the user's kept grant, a fresh one too",
+            Refused::CallersToken => {
+                "the access token that was sent as x-partner-token: it may be past its life"
+            }
+        }
+    }
 }
 
 // === impl Outcome ===
@@ -268,7 +312,7 @@ impl Error {
     /// What the partner said, if it answered.
     pub fn partner_failure(&self) -> Option<&PartnerFailure> {
         match &self.0.kind {
-            Kind::Partner(failure) | Kind::CredentialsRejected(failure) => Some(failure),
+            Kind::Partner(failure) | Kind::CredentialsRejected(failure, _) => Some(failure),
             _ => None,
         }
     }
@@ -279,6 +323,11 @@ impl Error {
             Kind::BadResponse { status, .. } => Some(*status),
             _ => self.partner_failure().map(|failure| failure.status),
         }
+    }
+
+    /// Whether the gateway has no credential that the call could be made with.
+    pub fn is_credential_missing(&self) -> bool {
+        matches!(self.0.kind, Kind::CredentialMissing { .. })
     }
 
     /// Whether the partner refused the credential that the request carried.
@@ -310,8 +359,8 @@ impl fmt::Display for Error {
             Kind::BadResponse { problem, .. } => {
                 write!(f, "the partner's answer cannot be read: {problem}")
             }
-            Kind::CredentialsRejected(_) => {
-                f.write_str("the partner refused the gateway's credential")
+            Kind::CredentialsRejected(_, refused) => {
+                write!(f, "the partner refused {}", refused.described())
             }
             Kind::CredentialMissing { help } => f.write_str(help),
             Kind::TokenUnavailable { .. } => {

@@ -127,17 +127,26 @@ impl Operation {
     /// The dotted proto path of a request field that the partner names by its dotted
     /// wire path; what the contract does not know stays as it is.
     pub fn proto_path(&self, wire_path: &str) -> String {
-        let mut table = Some(self.request());
-        let mut path = Vec::new();
-        for part in wire_path.split('.') {
+        let path = wire_path.split('.').zip(self.fields_of(wire_path));
+        let path = path.map(|(part, field)| field.map_or(part, |field| field.name.as_str()));
+        path.collect::<Vec<_>>().join(".")
+    }
+
+    /// Whether the request has the field that the partner names by its dotted wire path.
+    pub fn has_field(&self, wire_path: &str) -> bool {
+        self.fields_of(wire_path).all(|field| field.is_some())
+    }
+
+    fn fields_of(&self, wire_path: &str) -> impl Iterator<Item = Option<&'static Field>> {
+        let schema = self.schema;
+        wire_path.split('.').scan(Some(self.request()), move |table, part| {
             let index = table.and_then(|table| table.index_of_wire_name(part, 0));
             let field = table.zip(index).and_then(|(table, index)| table.fields.get(index));
-            path.push(field.map_or(part, |field| field.name.as_str()));
-            table = match field.map(|field| field.kind) {
-                Some(Kind::Message(id)) => Some(self.schema.message(id)),
+            *table = match field.map(|field| field.kind) {
+                Some(Kind::Message(id)) => Some(schema.message(id)),
                 _ => None,
             };
-        }
-        path.join(".")
+            Some(field)
+        })
     }
 }

@@ -69,7 +69,7 @@ reasons! {
     PartnerNotConfigured = "PARTNER_NOT_CONFIGURED" => FailedPrecondition;
     /// The gateway keeps no credential that the call could be made with.
     PartnerCredentialMissing = "PARTNER_CREDENTIAL_MISSING" => FailedPrecondition;
-    /// The partner refused the gateway's credential, a fresh one too.
+    /// The partner refused the credential, a fresh one too if there was one.
     PartnerCredentialsRejected = "PARTNER_CREDENTIALS_REJECTED" => Internal;
     /// The partner's token endpoint cannot give a token just now.
     PartnerTokenUnavailable = "PARTNER_TOKEN_UNAVAILABLE" => Unavailable;
@@ -131,7 +131,7 @@ impl Reason {
             Kind::Timeout if error.attempts() == 0 => Reason::DeadlineExceeded,
             Kind::Timeout => Reason::PartnerTimeout,
             Kind::BadResponse { .. } => Reason::PartnerBadResponse,
-            Kind::CredentialsRejected(_) => Reason::PartnerCredentialsRejected,
+            Kind::CredentialsRejected(..) => Reason::PartnerCredentialsRejected,
             Kind::CredentialMissing { .. } => Reason::PartnerCredentialMissing,
             Kind::TokenUnavailable { permanent: true } => Reason::PartnerTokenRefused,
             Kind::TokenUnavailable { permanent: false } => Reason::PartnerTokenUnavailable,

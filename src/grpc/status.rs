@@ -184,6 +184,9 @@ fn error_info(
         metadata.insert(name, value.to_string());
     }
     let code = failure.and_then(|failure| failure.code.as_ref());
+    if let Kind::CredentialsRejected(_, refused) = error.kind() {
+        metadata.insert("credential", refused.as_str().to_owned());
+    }
     if code.is_some_and(|code| operation.already_done.contains(code)) {
         metadata.insert("already_done", "true".to_owned());
     }
@@ -229,7 +232,7 @@ fn help(error: &Error) -> Option<ErrorDetail> {
         Kind::CredentialMissing { .. } => ("How credentials are kept", CREDENTIALS),
         Kind::NotConfigured { .. }
         | Kind::TokenUnavailable { permanent: true }
-        | Kind::CredentialsRejected(_) => ("What this error means", DOCUMENTATION),
+        | Kind::CredentialsRejected(..) => ("What this error means", DOCUMENTATION),
         _ => return None,
     };
     Some(ErrorDetail::Help(Help::new(vec![HelpLink::new(text, url)])))
@@ -247,12 +250,14 @@ fn of_partner(
             let violations: Vec<_> = failure
                 .fields
                 .iter()
+                .filter(|field| !field.is_inferred || operation.has_field(&field.field))
                 .map(|field| FieldViolation {
                     reason: upper_snake(&field.code),
                     ..FieldViolation::new(operation.proto_path(&field.field), &field.message)
                 })
                 .collect();
-            Some(ErrorDetail::BadRequest(BadRequest::new(violations)))
+            let bad_request = || ErrorDetail::BadRequest(BadRequest::new(violations.clone()));
+            (!violations.is_empty()).then(bad_request)
         }
         Code::FailedPrecondition => {
             Some(ErrorDetail::PreconditionFailure(PreconditionFailure::new(vec![
@@ -334,7 +339,9 @@ fn message(error: &Error, operation: &Operation) -> String {
         Kind::BadResponse { status, problem } => {
             format!("{partner}'s answer ({}) cannot be read: {problem}", status.as_u16())
         }
-        Kind::CredentialsRejected(_) => format!("{partner} refuses the gateway's credential"),
+        Kind::CredentialsRejected(_, refused) => {
+            format!("{partner} refuses {}", refused.described())
+        }
         Kind::TokenUnavailable { .. } => format!("{partner}'s token endpoint gave no token"),
         _ => error.to_string(),
     }

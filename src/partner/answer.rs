@@ -57,6 +57,7 @@ pub(super) fn field(entry: &Value) -> Option<FieldFailure> {
         field: text(entry, "field", MAX_CODE)?,
         code: text(entry, "code", MAX_CODE).unwrap_or_default(),
         message: text(entry, "message", MAX_MESSAGE).unwrap_or_default(),
+        is_inferred: false,
     })
 }
 

@@ -149,7 +149,7 @@ fn kind(kind: &Kind) -> &'static str {
         Kind::Unreachable => "UNREACHABLE",
         Kind::Timeout => "TIMEOUT",
         Kind::BadResponse { .. } => "BAD_RESPONSE",
-        Kind::CredentialsRejected(_) => "CREDENTIALS_REJECTED",
+        Kind::CredentialsRejected(..) => "CREDENTIALS_REJECTED",
         Kind::CredentialMissing { .. } => "CREDENTIAL_MISSING",
         Kind::TokenUnavailable { .. } => "TOKEN_UNAVAILABLE",
         Kind::StoreUnavailable => "STORE_UNAVAILABLE",

@@ -37,7 +37,8 @@ impl Partner for Trustap {
         let Some(code) = failure.code.as_deref() else { return Some(failure) };
         failure.meaning = code::meaning(code, status);
         if failure.meaning == Some(Meaning::InvalidArgument) {
-            failure.fields = code::field(code).into_iter().map(|name| of(name, &failure)).collect();
+            let names = code::fields(code).into_iter();
+            failure.fields = names.map(|name| of(name, &failure)).collect();
         }
         Some(failure)
     }
@@ -48,6 +49,7 @@ fn of(field: String, failure: &PartnerFailure) -> FieldFailure {
         field,
         code: failure.code.clone().unwrap_or_default(),
         message: failure.message.clone().unwrap_or_default(),
+        is_inferred: true,
     }
 }
 

@@ -43,9 +43,16 @@ impl AuthenticateLayer {
     async fn authorize(&self, exchange: &mut Exchange) -> Result<(), Error> {
         // The call of a caller that has been told NOT_SENT must not hold its record longer.
         let deadline = exchange.call.deadline;
-        let authorized = timeout_at(deadline, self.authenticator.authorize(&mut exchange.call));
+        let call = &mut exchange.call;
+        let authorized = async {
+            match exchange.stands_in {
+                false => self.authenticator.authorize(call).await,
+                true => self.authenticator.stand_in(call).await,
+            }
+        };
+        let authorized = timeout_at(deadline, authorized).await;
         let carried =
-            authorized.await.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, Outcome::NotSent)));
+            authorized.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, Outcome::NotSent)));
         let Carried { used, secrets } = carried.map_err(|error| match error.kind() {
             // The token endpoint is the partner's.
             Kind::TokenUnavailable { .. } => {

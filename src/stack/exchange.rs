@@ -23,6 +23,8 @@ pub(super) struct Exchange {
     pub(super) progress: Progress,
     /// Where authenticate leaves what it used.
     pub(super) used: Arc<OnceLock<Used>>,
+    /// Whether a user's token was refused, so that another credential has to stand in.
+    pub(super) stands_in: bool,
     /// The secrets that the attempt carries.
     pub(super) secrets: Vec<SecretString>,
 }
@@ -49,7 +51,7 @@ struct Steps {
 impl Exchange {
     pub(super) fn new(call: Call) -> Self {
         let progress = Progress::new(call.deadline);
-        Self { call, progress, used: Arc::default(), secrets: Vec::new() }
+        Self { call, progress, used: Arc::default(), stands_in: false, secrets: Vec::new() }
     }
 }
 

@@ -11,13 +11,14 @@
 use std::task::{Context, Poll};
 
 use aws_lc_rs::digest;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tower::{Layer, Service};
 
 use super::exchange::{Exchange, Progress};
 use super::records::{Key, Opened, Records};
 use super::{Answering, Next};
 use crate::call::{Call, Reply};
+use crate::credentials::subject;
 use crate::error::{Error, Kind, Outcome};
 use crate::operation::Effect;
 
@@ -97,13 +98,11 @@ fn key(call: &Call) -> Option<Key> {
 /// Tells one request from another: for whom, where and what.
 fn fingerprint(call: &Call) -> [u8; 32] {
     let account = call.account.as_deref();
-    // Who is meant by a token alone is told apart by it. Beside an account it is left
-    // out, for a renewed token is the same user's.
-    let token = call.user_token.as_ref().filter(|_| account.is_none());
-    let token = token.map(|token| token.expose_secret().as_bytes());
+    let user = call.user_token.as_ref().map(|token| user(token, account));
+    let user = user.as_deref().map(str::as_bytes);
     let body = call.body.as_ref().map(|body| body.bytes.as_ref());
     let mut context = digest::Context::new(&digest::SHA256);
-    for part in [account.map(str::as_bytes), token, Some(call.target.as_bytes()), body] {
+    for part in [account.map(str::as_bytes), user, Some(call.target.as_bytes()), body] {
         // Lengths, so that no part runs into the next; an absent part is not an empty one.
         context.update(&[part.is_some().into()]);
         context.update(&part.map_or(0, <[u8]>::len).to_be_bytes());
@@ -111,6 +110,14 @@ fn fingerprint(call: &Call) -> [u8; 32] {
     }
     let digest = context.finish();
     digest.as_ref().try_into().unwrap_or_default()
+}
+
+/// Whose call it is, by the token that its caller brought: the same with a renewed one.
+/// So what was answered to one user is not answered to another, nor to a caller without a
+/// token. Of a token that does not tell its user only the account can be asked.
+fn user(token: &SecretString, account: Option<&str>) -> String {
+    let opaque = || account.map_or_else(|| token.expose_secret().to_owned(), |_| String::new());
+    subject::of(token).unwrap_or_else(opaque)
 }
 
 fn refused(kind: Kind, outcome: Outcome) -> Error {

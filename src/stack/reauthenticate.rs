@@ -2,7 +2,8 @@
 //!
 //! A refused credential is a refusal before processing, so the attempt had no effect
 //! and may be repeated, a write too. It is repeated once: when a new credential is
-//! refused as well, more of them will not help.
+//! refused as well, more of them will not help. For a user's token that is refused where
+//! the partner account's own credential would do, that one is tried.
 
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -12,8 +13,8 @@ use tower::{Layer, Service, ServiceExt as _};
 use super::exchange::Exchange;
 use super::{Answering, Next};
 use crate::call::Reply;
-use crate::credentials::Authenticator;
-use crate::error::{Error, Kind, Outcome};
+use crate::credentials::{Authenticator, Remedy, Used};
+use crate::error::{Error, Kind, Outcome, Refused};
 
 /// Repeats calls whose credential is refused.
 #[derive(Clone, Debug)]
@@ -66,16 +67,19 @@ impl<S: Next> Service<Exchange> for Reauthenticate<S> {
             };
             // A partner that also failed otherwise may have acted.
             let has_no_effect = error.outcome() == Outcome::Rejected;
-            if !has_no_effect || !used.get().is_some_and(|used| authenticator.renew(used)) {
-                return Err(rejected(error));
-            }
+            let operation = repeat.call.operation;
+            let remedy = used.get().filter(|_| has_no_effect);
+            let Some(remedy) = remedy.and_then(|used| authenticator.remedy(operation, used)) else {
+                return Err(rejected(error, used.get()));
+            };
             let used = Arc::new(OnceLock::new());
-            let repeat = Exchange { used: Arc::clone(&used), ..repeat };
+            let stands_in = remedy == Remedy::StandIn;
+            let repeat = Exchange { used: Arc::clone(&used), stands_in, ..repeat };
             match again.oneshot(repeat).await {
                 Err(error) if error.is_unauthenticated() => {
                     // So that the next call knows: whether it helps, this one does not ask.
-                    used.get().map(|used| authenticator.renew(used));
-                    Err(rejected(error))
+                    used.get().map(|used| authenticator.remedy(operation, used));
+                    Err(rejected(error, used.get()))
                 }
                 result => result,
             }
@@ -83,11 +87,12 @@ impl<S: Next> Service<Exchange> for Reauthenticate<S> {
     }
 }
 
-/// The error of a credential that was refused for good: it is the gateway's own, and
-/// no caller may take it for theirs.
-fn rejected(error: Error) -> Error {
+/// The error of a credential that was refused for good: one between the gateway and the
+/// partner, and no caller may take it for their own at the gateway.
+fn rejected(error: Error, used: Option<&Used>) -> Error {
     let Some(failure) = error.partner_failure() else { return error };
-    let rejected = Error::new(Kind::CredentialsRejected(failure.clone()), error.outcome())
+    let refused = used.map_or(Refused::Gateways, Used::refused);
+    let rejected = Error::new(Kind::CredentialsRejected(failure.clone(), refused), error.outcome())
         .with_partner_request_id(error.partner_request_id().map(str::to_owned));
     match error.host() {
         Some(host) => rejected.with_host(host),

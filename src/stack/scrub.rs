@@ -54,7 +54,12 @@ mod tests {
             meaning: None,
             code: Some(said.clone()),
             message: Some("s3cr3t-canarys3cr3t-canary and s3cr3t-can".to_owned()),
-            fields: vec![FieldFailure { field: said.clone(), code: said.clone(), message: said }],
+            fields: vec![FieldFailure {
+                field: said.clone(),
+                code: said.clone(),
+                message: said,
+                is_inferred: false,
+            }],
             retry_after: None,
         };
         scrub(&mut failure, &["s3cr3t-canary".into(), "".into()]);

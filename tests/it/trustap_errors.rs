@@ -161,4 +161,25 @@ async fn a_code_about_a_field_is_a_violation_of_that_field() {
         assert_eq!(violations[0].field, field);
         assert_eq!(violations[0].description, "see the field");
     }
+
+    // Named with another word there, or no field there at all.
+    let sale = json!({
+        "trustap_user_id": "u", "role": "ROLE_SELLER", "description": "d", "currency": "eur",
+        "deposit_price": 1, "deposit_charge": 1, "deposit_charge_seller": 0,
+        "charge_calculator_version": 3,
+    });
+    let f2f = "trustap.v1.F2fTransactionService/CreateF2fTransaction";
+    let quote = json!({"transaction_id": 7, "price": 1});
+    let of_transaction = "trustap.v1.OnlineTransactionService/GetTransactionCharge";
+    let cancelled = json!({"transaction_id": 7});
+    for (rpc, request, code, field) in [
+        (f2f, sale, "price_too_low", Some("deposit_price")),
+        (of_transaction, quote, "unsupported_currency", None),
+        (CANCEL, cancelled, "invalid_id", Some("transaction_id")),
+    ] {
+        let body = json!({"code": code, "error": "no"}).to_string();
+        let told = refused(&both, rpc, request, (400, &body)).await;
+        let named = told.get_details_bad_request().map(|bad| bad.field_violations[0].field.clone());
+        assert_eq!(named.as_deref(), field, "{rpc} {code}");
+    }
 }

@@ -1,7 +1,7 @@
 //! A user's grant, kept by the gateway: from the login to calls that no caller has a token
 //! for, over many lives of the access token.
 
-use partner_gateway::simulator::trustap::{BUYER_ID, SELLER_ID};
+use partner_gateway::simulator::trustap::{BUYER_ID, SELLER_ID, UNCONNECTED_ID};
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -69,6 +69,51 @@ async fn o4_a_token_that_the_partner_ends_is_renewed_with_the_rotated_refresh_to
     trustap.call(LIST, json!({"trustapUserId": BUYER_ID})).await;
 
     assert_eq!(token_requests(&trustap).await, before + 1, "renewed once");
+}
+
+/// The editions differ on who may do what, and the partner is the judge.
+#[tokio::test]
+async fn a_kept_grant_does_not_keep_the_key_from_what_only_the_key_may_do() {
+    let trustap = Trustap::start().await;
+    trustap.switch(json!({"credentials": "newest"})).await;
+    grant(&trustap, SELLER_ID).await;
+    let buyer = trustap.guest("ben@example.com").await;
+    let sale = json!({
+        "trustapUserId": SELLER_ID, "sellerId": SELLER_ID, "buyerId": buyer,
+        "creatorRole": "ROLE_SELLER", "description": "Bicycle", "currency": "eur",
+        "price": 20_000, "charge": 640, "chargeSeller": 0, "chargeCalculatorVersion": 5,
+        "features": ["require_seller_acceptance"],
+    });
+    let made = trustap.call("OnlineTransactionService/CreateTransactionWithGuestUser", sale).await;
+    trustap.control(&format!("transactions/{}/pay", made["id"].as_str().unwrap()), json!({})).await;
+    let accept = json!({"trustapUserId": SELLER_ID, "transactionId": made["id"]});
+    let accepted = trustap.call("OnlineTransactionService/AcceptPayment", accept).await;
+    assert_eq!(accepted["status"], "payment_accepted");
+    let listed = trustap.call(LIST, json!({"trustapUserId": SELLER_ID})).await;
+    assert_eq!(listed["transactions"][0]["id"], made["id"]);
+    assert_eq!(token_requests(&trustap).await, 2, "the token was not given up");
+}
+
+/// Each refusal says which credential it was and what can be done.
+#[tokio::test]
+async fn a_refused_credential_is_told_apart() {
+    let trustap = Trustap::start().await;
+    let mine = json!({"trustapUserId": SELLER_ID});
+    let stale = trustap.refused_as("no-such-token", LIST, mine).await;
+    assert_eq!(info(&stale).metadata["credential"], "CALLER_TOKEN");
+    assert!(stale.message().contains("x-partner-token"), "{}", stale.message());
+    let sale = json!({
+        "trustapUserId": UNCONNECTED_ID, "role": "ROLE_SELLER", "description": "Bicycle",
+        "currency": "eur", "price": 20_000, "charge": 640, "chargeSeller": 0,
+        "chargeCalculatorVersion": 5,
+    });
+    let unconnected = trustap.refused("OnlineTransactionService/CreateTransaction", sale).await;
+    assert_eq!(info(&unconnected).metadata["credential"], "API_KEY");
+    assert!(unconnected.message().contains("connected"), "{}", unconnected.message());
+    for refused in [stale, unconnected] {
+        let told = (refused.code(), info(&refused).reason);
+        assert_eq!(told, (Code::Internal, "PARTNER_CREDENTIALS_REJECTED".to_owned()));
+    }
 }
 
 #[tokio::test]

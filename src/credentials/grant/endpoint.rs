@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -22,6 +20,7 @@ use crate::call::{Body, Reply};
 use crate::clock::Clock;
 use crate::credentials::oauth2::NO_TOKEN;
 use crate::credentials::rotating::Rotating;
+use crate::credentials::subject;
 use crate::credentials::token::{Issued, Refusal};
 use crate::credentials::{Client, oauth2};
 use crate::error::{Error, Kind, Outcome};
@@ -74,11 +73,6 @@ struct Answer {
     refresh_expires_in: Option<Value>,
     id_token: Option<SecretString>,
     error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Claims {
-    sub: String,
 }
 
 // === impl Endpoint ===
@@ -196,7 +190,7 @@ fn read(status: StatusCode, body: &[u8], wait: Option<Duration>) -> Result<Grant
     let granted = |access| Granted {
         access,
         life: life(answer.refresh_expires_in.as_ref()),
-        user: answer.id_token.as_ref().and_then(subject),
+        user: answer.id_token.as_ref().and_then(subject::of),
         refresh_token: answer.refresh_token.clone(),
     };
     let refusal = match access {
@@ -221,17 +215,10 @@ fn life(expires_in: Option<&Value>) -> Option<Duration> {
     Some(Duration::from_secs_f64(seconds.min(LONGEST.as_secs_f64())))
 }
 
-/// Whom an ID token is about. Its signature is not looked at: it came from the token
-/// endpoint itself over TLS (OpenID Connect Core section 3.1.3.7).
-fn subject(id_token: &SecretString) -> Option<String> {
-    let claims = id_token.expose_secret().split('.').nth(1)?;
-    let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
-    let Claims { sub } = serde_json::from_slice(&claims).ok()?;
-    Some(sub).filter(|sub| !sub.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use proptest::prelude::*;
 
     use super::*;
@@ -306,7 +293,7 @@ mod tests {
         fn no_answer_panics(status in 100_u16..1000, body in any::<Vec<u8>>(), token in ".*") {
             let status = StatusCode::from_u16(status).unwrap();
             let _ = read(status, &body, None);
-            let _ = subject(&token.into());
+            let _ = subject::of(&token.into());
         }
     }
 }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::*;
-use crate::error::{FieldFailure, Meaning, Violation};
+use crate::error::{FieldFailure, Meaning, Refused, Violation};
 use crate::operation::Catalogue;
 
 const READ: &str = "/trolley.v1.WebhookService/GetWebhook";
@@ -185,6 +185,7 @@ fn unprocessable_with_a_field_is_an_invalid_argument_with_its_proto_path() {
         field: field.to_owned(),
         code: "invalid_field".to_owned(),
         message: "Value is invalid".to_owned(),
+        is_inferred: false,
     };
     let with_fields = PartnerFailure {
         fields: vec![field("onboarding.businessCity"), field("other")],
@@ -230,7 +231,8 @@ fn a_write_once_of_unknown_outcome_forbids_retries() {
     assert_eq!(pushback_of(&status(&unavailable, READ)), None);
     let unreachable = Error::new(Kind::Unreachable, Outcome::NotSent);
     assert_eq!(pushback_of(&status(&unreachable, WRITE_ONCE)), None);
-    let rejected = Error::new(Kind::CredentialsRejected(failure(401)), Outcome::Rejected);
+    let rejected =
+        Error::new(Kind::CredentialsRejected(failure(401), Refused::Gateways), Outcome::Rejected);
     assert_eq!(pushback_of(&status(&rejected, READ)), Some(-1));
 }
 
@@ -244,7 +246,7 @@ fn failures_of_the_plumbing_are_internal_or_unavailable() {
         Kind::ShuttingDown,
         Kind::TokenUnavailable { permanent: true },
         Kind::TokenUnavailable { permanent: false },
-        Kind::CredentialsRejected(failure(401)),
+        Kind::CredentialsRejected(failure(401), Refused::Gateways),
         Kind::BadResponse { status: StatusCode::OK, problem: "it is not JSON".to_owned() },
     ] {
         let code = status(&Error::new(kind.clone(), Outcome::NotSent), READ).code();
@@ -286,7 +288,12 @@ fn each_case_has_its_own_detail() {
 #[test]
 fn trailers_stay_below_the_limit() {
     let long = "ü".repeat(100_000);
-    let field = FieldFailure { field: long.clone(), code: long.clone(), message: long.clone() };
+    let field = FieldFailure {
+        field: long.clone(),
+        code: long.clone(),
+        message: long.clone(),
+        is_inferred: false,
+    };
     let loud = PartnerFailure {
         code: Some(long.clone()),
         message: Some(long.clone()),

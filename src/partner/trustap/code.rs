@@ -8,12 +8,13 @@ use http::StatusCode;
 use crate::error::Meaning;
 
 /// Names of fields in codes that are not the fields' own.
-const RENAMED: [(&str, &str); 5] = [
+const RENAMED: [(&str, &str); 6] = [
     ("calc_version", "charge_calculator_version"),
     ("tos_acceptance_date", "tos_acceptance.unix_timestamp"),
     ("tos_acceptance_ip", "tos_acceptance.ip"),
     ("complaint_description", "description"),
     ("account_type", "type"),
+    ("id", "transaction_id"),
 ];
 
 /// The request's own content is wrong, whatever the state of things.
@@ -224,21 +225,20 @@ pub(super) fn meaning(code: &str, status: StatusCode) -> Option<Meaning> {
     known.find(|(codes, _)| codes.contains(&code)).map(|(_, meaning)| *meaning)
 }
 
-/// The field that a code about a request's content speaks of, where its name is in the
-/// code: `invalid_email`, `first_name_missing`.
-pub(super) fn field(code: &str) -> Option<String> {
+/// The fields that a code about a request's content may speak of, where a name is in the
+/// code: `invalid_email`, `first_name_missing`. The same code is used of fields that are
+/// named with more words, or are a level deeper.
+pub(super) fn fields(code: &str) -> Vec<String> {
     let before = ["invalid_", "empty_", "missing_", "incorrect_", "negative_", "unsupported_"];
     let after = ["_missing", "_invalid", "_value_too_low", "_too_low", "_too_long"];
     let name = before
         .iter()
         .find_map(|prefix| code.strip_prefix(prefix))
-        .or_else(|| after.iter().find_map(|suffix| code.strip_suffix(suffix)))?;
-    // Not fields: all of the body, or several members of it.
-    if ["body", "json", "combination", "shipment_details", "parameter"].contains(&name) {
-        return None;
-    }
+        .or_else(|| after.iter().find_map(|suffix| code.strip_suffix(suffix)));
+    let Some(name) = name else { return Vec::new() };
     let renamed = RENAMED.iter().find(|(said, _)| *said == name);
-    Some(renamed.map_or(name, |(_, meant)| meant).to_owned())
+    let name = renamed.map_or(name, |(_, meant)| meant);
+    vec![name.to_owned(), format!("deposit_{name}"), format!("bank_details.{name}")]
 }
 
 #[cfg(test)]
@@ -283,19 +283,20 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_found_in_the_code_that_names_it() {
+    fn the_fields_that_a_code_may_name_are_found_in_it() {
         for (code, name) in [
-            ("invalid_email", Some("email")),
-            ("first_name_missing", Some("first_name")),
-            ("image_url_too_long", Some("image_url")),
-            ("page_size_value_too_low", Some("page_size")),
-            ("invalid_calc_version", Some("charge_calculator_version")),
-            ("tos_acceptance_ip_missing", Some("tos_acceptance.ip")),
-            ("empty_body", None),
-            ("unsupported_combination", None),
-            ("duplicate_user_id", None),
+            ("invalid_email", "email"),
+            ("first_name_missing", "first_name"),
+            ("image_url_too_long", "image_url"),
+            ("page_size_value_too_low", "page_size"),
+            ("invalid_calc_version", "charge_calculator_version"),
+            ("tos_acceptance_ip_missing", "tos_acceptance.ip"),
+            ("price_too_low", "deposit_price"),
+            ("account_number_invalid", "bank_details.account_number"),
+            ("invalid_id", "transaction_id"),
         ] {
-            assert_eq!(field(code).as_deref(), name, "{code}");
+            assert!(fields(code).iter().any(|field| field == name), "{code}");
         }
+        assert!(fields("duplicate_user_id").is_empty());
     }
 }

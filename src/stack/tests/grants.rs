@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::*;
 use crate::credentials::{Grant, GrantClient};
+use crate::error::Refused;
 
 /// A partner, a strict token endpoint, and the kept grant of `u-1`.
 struct Given {
@@ -104,6 +105,36 @@ async fn the_key_stands_in_when_the_grant_has_ended() {
     assert!(basic.starts_with("Basic "), "{basic}");
 }
 
+/// Which credential an operation takes only the partner knows: one that takes no user's
+/// token is called with the key, and the token is none the worse for it.
+#[tokio::test]
+async fn the_key_stands_in_where_the_partner_takes_no_users_token() {
+    let given = given(|request, _| match request.header("authorization") {
+        Some(value) if value.starts_with("Basic ") => done(),
+        _ => refused(),
+    })
+    .await;
+    for _ in 0..3 {
+        assert_eq!(given.call(BOTH).await.unwrap().attempts, 2);
+    }
+    let carried = given.carried();
+    assert_eq!(carried.iter().filter(|value| *value == "Bearer at-canary-2").count(), 3);
+    assert_eq!(given.sso.requests().len(), 2, "no token was given up");
+}
+
+#[tokio::test]
+async fn what_was_refused_is_told() {
+    let given = given(|_, _| refused()).await;
+    let told = async |credentials: &[Credential]| {
+        let error = given.call(credentials).await.unwrap_err();
+        let Kind::CredentialsRejected(_, refused) = error.kind() else { panic!("{error:?}") };
+        *refused
+    };
+    assert_eq!(told(BOTH).await, Refused::ApiKey);
+    assert_eq!(told(BEARER).await, Refused::UsersGrant);
+    assert_eq!(told(&[Credential::ApiKey]).await, Refused::ApiKey);
+}
+
 #[tokio::test]
 async fn a_callers_own_token_that_is_refused_is_not_tried_again() {
     let given = given(|_, _| refused()).await;
@@ -111,6 +142,7 @@ async fn a_callers_own_token_that_is_refused_is_not_tried_again() {
     call.account = Some("u-1".to_owned());
     call.user_token = Some("own-canary".into());
     let error = given.stack.clone().oneshot(call).await.unwrap_err();
-    assert!(matches!(error.kind(), Kind::CredentialsRejected(_)), "{error:?}");
+    let Kind::CredentialsRejected(_, refused) = error.kind() else { panic!("{error:?}") };
+    assert_eq!(*refused, Refused::CallersToken);
     assert_eq!(given.carried(), ["Bearer own-canary"]);
 }
