@@ -5,7 +5,8 @@
 //! partner answers of those beyond a bound below, the nearest or the newest, differs and
 //! is seldom said, and the wrong guess would leave some out unseen; so the caller's own
 //! bound below is not sent, it is where the walk ends. Ids that do not fall from element
-//! to element, and a page that is answered again, end the walk with an error.
+//! to element, and a page that is answered again, end the walk with an error. So does a
+//! numbered page without elements that is not the last.
 
 use crate::operation::Walk as By;
 use crate::transcode::Page;
@@ -56,6 +57,9 @@ pub(super) enum Astray {
     /// Nobody knows whether there are more.
     #[error("it does not say how many pages there are")]
     NoEnd,
+    /// What it should have had would be left out.
+    #[error("it is empty although pages follow it")]
+    Gap,
 }
 
 // === impl Walk ===
@@ -91,10 +95,8 @@ impl Walk {
     /// # Errors
     /// When the page leads nowhere; the position stays.
     pub(super) fn advance(&mut self, page: &mut Page) -> Result<Next, Astray> {
-        if page.is_empty() {
-            return Ok(Next::End);
-        }
         match self {
+            Self::Ids { .. } if page.is_empty() => Ok(Next::End),
             Self::Ids { id, cursor, floor, .. } => {
                 let (mut last, mut wanted) = (*cursor, 0);
                 for element in page.clone() {
@@ -109,6 +111,9 @@ impl Walk {
             Self::Numbers { pages, next, .. } => {
                 let pages = page.integer(*pages).ok_or(Astray::NoEnd)?;
                 let after = next.checked_add(1).filter(|after| *after <= pages);
+                if page.is_empty() && after.is_some() {
+                    return Err(Astray::Gap);
+                }
                 *next = after.unwrap_or(*next);
                 Ok(if after.is_some() { Next::Continue } else { Next::End })
             }
@@ -196,17 +201,35 @@ mod tests {
     }
 
     #[test]
-    fn numbered_pages_end_with_the_last_or_an_empty_one() {
+    fn numbered_pages_end_with_the_last_that_there_is() {
         let mut walk = Walk::new(NUMBERS, &[]);
         assert_eq!(cursors(&walk), [None, None, Some(1)]);
         assert_eq!(advance(&mut walk, &[5], Some(2)), Ok(Continue));
         assert_eq!(cursors(&walk), [None, None, Some(2)]);
         assert_eq!(walk.resume(), Some(("resume_page", 2)));
         assert_eq!(advance(&mut walk, &[5], Some(2)), Ok(End));
-        let mut walk = Walk::new(NUMBERS, &with_integer(&[], 4, 7));
-        assert_eq!(advance(&mut walk, &[], None), Ok(End));
-        assert_eq!(advance(&mut walk, &[5], None), Err(Astray::NoEnd));
+        for asked in [1, 7] {
+            let mut walk = Walk::new(NUMBERS, &with_integer(&[], 4, asked));
+            assert_eq!(advance(&mut walk, &[], Some(0)), Ok(End), "there are none");
+        }
+        let mut beyond = Walk::new(NUMBERS, &with_integer(&[], 4, 7));
+        assert_eq!(advance(&mut beyond, &[], Some(2)), Ok(End));
         let mut last = Walk::new(NUMBERS, &with_integer(&[], 4, i64::MAX));
         assert_eq!(advance(&mut last, &[5], Some(i64::MAX)), Ok(End));
+    }
+
+    #[test]
+    fn a_numbered_page_that_may_leave_something_out_leaves_the_position() {
+        let mut walk = Walk::new(NUMBERS, &with_integer(&[], 4, 7));
+        for (ids, pages, expected) in [
+            (&[5][..], None, Astray::NoEnd),
+            (&[], None, Astray::NoEnd),
+            (&[], Some(8), Astray::Gap),
+            (&[], Some(i64::MAX), Astray::Gap),
+        ] {
+            assert_eq!(advance(&mut walk, ids, pages), Err(expected), "{ids:?} of {pages:?}");
+            assert_eq!(walk.resume(), Some(("resume_page", 7)));
+        }
+        assert_eq!(advance(&mut walk, &[], Some(7)), Ok(End), "the last may be empty");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::partners::info;
-use crate::support::trustap::Trustap;
+use crate::support::trustap::{EDITIONS_WITH_GUESTS, Trustap};
 
 mod own_token;
 mod ways_out;
@@ -36,7 +36,10 @@ impl Sale {
     }
 
     async fn of_guests() -> Self {
-        let trustap = Trustap::start().await;
+        Self::of_guests_through(Trustap::start().await).await
+    }
+
+    async fn of_guests_through(trustap: Trustap) -> Self {
         let (seller, buyer) =
             (trustap.guest("sam@example.com").await, trustap.guest("ada@example.com").await);
         Self { trustap, seller, buyer }
@@ -163,7 +166,12 @@ fn done(code: &str) -> (Code, String, bool) {
 
 #[tokio::test]
 async fn two_guests_go_from_the_quote_to_the_release_of_the_money() {
-    let sale = Sale::of_guests().await;
+    for edition in EDITIONS_WITH_GUESTS {
+        hand_over(&Sale::of_guests_through(Trustap::under(edition).await).await).await;
+    }
+}
+
+async fn hand_over(sale: &Sale) {
     let id = sale.deposited(&json!({})).await;
     let accepted = sale.seller_does("AcceptF2fDepositWithGuestSeller", &id).await;
     assert_eq!(accepted, "deposit_accepted");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::partners::{arrived, info};
-use crate::support::trustap::Trustap;
+use crate::support::trustap::{EDITIONS_WITH_GUESTS, Trustap};
 
 mod own_token;
 
@@ -28,7 +28,10 @@ struct Trade {
 
 impl Trade {
     async fn start() -> Self {
-        let trustap = Trustap::start().await;
+        Self::through(Trustap::start().await).await
+    }
+
+    async fn through(trustap: Trustap) -> Self {
         let seller = trustap.guest("sam@example.com").await;
         let buyer = trustap.guest("ada@example.com").await;
         Self { trustap, seller, buyer }
@@ -126,7 +129,12 @@ fn too_late(code: &str) -> (Code, String, bool) {
 
 #[tokio::test]
 async fn guests_trade_from_a_quote_to_the_release_of_the_money() {
-    let trade = Trade::start().await;
+    for edition in EDITIONS_WITH_GUESTS {
+        sell(&Trade::through(Trustap::under(edition).await).await).await;
+    }
+}
+
+async fn sell(trade: &Trade) {
     let id = trade.joined(&[]).await;
     trade.order(&id, "pay").await;
     assert_eq!(trade.status(&id).await, "paid");

@@ -176,7 +176,7 @@ async fn numbered_pages_end_with_the_last() {
 #[tokio::test]
 async fn an_empty_list_is_an_empty_stream() {
     for (path, answer) in
-        [(IDS, "[]"), (NUMBERS, "{\"data\":[],\"totalPages\":9}"), (NUMBERS, "{\"data\":null}")]
+        [(IDS, "[]"), (NUMBERS, r#"{"data":[],"totalPages":0}"#), (NUMBERS, r#"{"totalPages":1}"#)]
     {
         let partner = Partner::default();
         let stream = partner.stream(path, Vec::new(), move |_| Ok(answer.to_owned())).await;
@@ -219,6 +219,27 @@ async fn a_numbered_page_that_fails_tells_its_number() {
     let status = status.unwrap();
     assert_eq!((ids, status.code()), (vec![1], Code::DeadlineExceeded));
     assert_eq!(status.get_details_error_info().unwrap().metadata["resume_page"], "2");
+}
+
+/// What should have stood there would be left out unseen.
+#[tokio::test]
+async fn an_empty_page_before_the_last_ends_the_stream_with_an_error() {
+    let script = |target: &str| match parameter(target, "page") {
+        Some(2) => Ok(r#"{"data":[],"totalPages":3}"#.to_owned()),
+        _ => Ok(r#"{"data":[{"id":1}],"totalPages":3}"#.to_owned()),
+    };
+    let stream = Partner::default().stream(NUMBERS, Vec::new(), script).await.unwrap();
+    let (ids, status, _) = read(stream).await;
+    let status = status.unwrap();
+    assert_eq!((ids, status.code()), (vec![1], Code::Internal));
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!((&*info.reason, &*info.metadata["resume_page"]), ("PARTNER_BAD_RESPONSE", "2"));
+
+    for answer in [r#"{"data":[],"totalPages":9}"#, r#"{"data":null}"#] {
+        let partner = Partner::default();
+        let stream = partner.stream(NUMBERS, Vec::new(), move |_| Ok(answer.to_owned())).await;
+        assert_eq!(stream.unwrap_err().code(), Code::Internal, "{answer}");
+    }
 }
 
 #[tokio::test]

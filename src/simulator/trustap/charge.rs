@@ -111,6 +111,10 @@ impl Quote {
         if call.input.integer("charge_config").is_some_and(|config| config != 1) {
             return Err(Refusal::invalid("invalid_charge_config"));
         }
+        let postage = call.input.integer("postage_fee");
+        if postage.is_some_and(|fee| fee < 0) {
+            return Err(Refusal::invalid("invalid_postage_fee"));
+        }
         let (charge, charge_seller) = kind.charges(switches, price);
         Ok(Self {
             price,
@@ -118,7 +122,7 @@ impl Quote {
             charge,
             charge_seller,
             payment_method: payment_method(&call.input)?,
-            postage: call.input.integer("postage_fee"),
+            postage,
             version: kind.version(call.state.versions),
         })
     }
@@ -172,11 +176,17 @@ impl Quote {
 
 /// The payment method that was asked for, a card unless another is named.
 pub(crate) fn payment_method(input: &Input) -> Result<String, Refusal> {
-    let method = input.text("payment_method").unwrap_or(USUAL_METHOD);
-    if METHODS.contains(&method) {
-        Ok(method.to_owned())
-    } else {
-        Err(Refusal::invalid("invalid_payment_method"))
+    let method = named_method(input, "payment_method")?;
+    Ok(method.unwrap_or_else(|| USUAL_METHOD.to_owned()))
+}
+
+/// The payment method that a member names, if it is there.
+pub(crate) fn named_method(input: &Input, name: &str) -> Result<Option<String>, Refusal> {
+    match input.text(name) {
+        Some(method) if !METHODS.contains(&method) => {
+            Err(Refusal::invalid("invalid_payment_method"))
+        }
+        method => Ok(method.map(str::to_owned)),
     }
 }
 

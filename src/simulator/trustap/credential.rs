@@ -1,5 +1,6 @@
 //! Who calls: the client by its key, alone or in the name of a user, or a user by their token. The
-//! editions disagree on what an operation takes, so the choice between them is a switch.
+//! editions disagree on what an operation takes, so the choice between them is a switch; what the
+//! partner's document itself shows for an operation is taken whatever an edition says.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,8 +19,15 @@ const USER_HEADER: &str = "trustap-user";
 /// The paths that also have a meaning for the client alone, although the header is documented.
 const FOR_CLIENT_TOO: [(&str, &str); 1] = [("GET", "/p2p/transactions/{transaction_id}")];
 
-/// Finds the caller, who may call this operation: 401 for a bad credential, 403 for a user whom
-/// the client may not act for.
+/// The operations that the document spells out, with the credentials that it shows for them.
+const SPELT_OUT: [(&str, &str, &[Credential]); 3] = [
+    ("POST", "/transactions/{transaction_id}/cancel", &[Credential::Token]),
+    ("POST", "/transactions/{transaction_id}/cancel_with_guest_user", &[Credential::Token]),
+    ("GET", "/transactions/{transaction_id}/charge", &[Credential::Token, Credential::Key]),
+];
+
+/// Finds the caller, who may call this operation: 401 for a bad credential or a user whom the
+/// client does not know, 403 for one who has not let it do this.
 pub(crate) fn identify(
     settings: &Settings,
     state: &State,
@@ -51,11 +59,16 @@ fn is_key(settings: &Settings, given: &[u8]) -> bool {
 }
 
 fn takes(operation: &Operation, credential: Credential, switches: &Switches) -> bool {
-    match switches.credentials {
-        Credentials::AnyEdition => operation.credentials.contains(&credential),
-        Credentials::Newest => operation.credentials_newest.contains(&credential),
-        Credentials::Either => true,
-    }
+    let of_edition = match switches.credentials {
+        Credentials::Newest => &operation.credentials_newest,
+        Credentials::Earliest => &operation.credentials_earliest,
+        Credentials::AnyEdition => &operation.credentials,
+        Credentials::Either => return true,
+    };
+    let is_shown = SPELT_OUT.iter().any(|(verb, path, shown)| {
+        *verb == operation.verb && *path == operation.path && shown.contains(&credential)
+    });
+    is_shown || of_edition.contains(&credential)
 }
 
 fn on_behalf(state: &State, operation: &Operation, request: &Received) -> Result<Caller, Refusal> {
@@ -66,7 +79,8 @@ fn on_behalf(state: &State, operation: &Operation, request: &Received) -> Result
     };
     if user::is_guest(id) {
         let known = state.users.guest(id).is_some();
-        return if known { Ok(Caller::ClientFor(id.to_owned())) } else { Err(Refusal::denied()) };
+        let caller = || Caller::ClientFor(id.to_owned());
+        return known.then(caller).ok_or_else(Refusal::unauthorized);
     }
     let known = state.users.full(id).filter(|user| user.is_connected);
     let known = known.ok_or_else(Refusal::unauthorized)?;

@@ -43,6 +43,8 @@ pub(crate) struct Operation {
     pub(crate) answer: Option<Type>,
     pub(crate) credentials: Vec<Credential>,
     pub(crate) credentials_newest: Vec<Credential>,
+    #[serde(rename = "credentials_2025")]
+    pub(crate) credentials_earliest: Vec<Credential>,
     pub(crate) user_header: bool,
     /// What a user must have granted for the key to act in their name.
     #[serde(default)]

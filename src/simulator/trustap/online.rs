@@ -18,6 +18,7 @@ mod join;
 mod passing;
 mod payment;
 mod read;
+mod shippo;
 mod transaction;
 
 pub(crate) use self::control::control;
@@ -72,6 +73,12 @@ pub(crate) const ROUTES: &[Route] = &[
     Route("POST", "/transactions/{transaction_id}/submit_order_issue", delivery::raise_issue),
     Route("GET", "/transactions/{transaction_id}/shipping_details", delivery::get_address),
     Route("POST", "/transactions/{transaction_id}/shipping_details", delivery::set_address),
+    Route("POST", "/transactions/{transaction_id}/shippo_address", shippo::prepare),
+    Route("POST", "/transactions/{transaction_id}/shippo_parcel_details", shippo::prepare),
+    Route("POST", "/transactions/{transaction_id}/shippo_customs_declaration", shippo::prepare),
+    Route("GET", "/transactions/{transaction_id}/shippo_shipping_rates", shippo::prepare),
+    Route("POST", "/transactions/{transaction_id}/shippo_shipping_rate", shippo::prepare),
+    Route("GET", "/transactions/{transaction_id}/shippo_shipping_label", shippo::label),
     Route("POST", "/transactions/{transaction_id}/complain_with_description", complaint::submit),
     Route("POST", "/transactions/{transaction_id}/complain_with_guest_buyer", complaint::submit),
     Route("POST", "/transactions/{transaction_id}/accept_complaint", complaint::accept),

@@ -39,7 +39,7 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Switches {
-    /// Which credentials an operation takes. The editions differ; what any of them allows.
+    /// Which credentials an operation takes. The editions differ; the newest's.
     pub credentials: Credentials,
     /// Whether creating a transaction with guests needs `Trustap-User`. One integrator leaves it
     /// out and succeeds; off.
@@ -100,10 +100,12 @@ pub struct Switches {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Credentials {
-    /// Those of any edition.
-    AnyEdition,
     /// Those of the newest edition that has the operation.
     Newest,
+    /// Those of the earliest edition that has it.
+    Earliest,
+    /// Those of any edition.
+    AnyEdition,
     /// Either kind everywhere.
     Either,
 }
@@ -186,7 +188,7 @@ impl Switches {
 impl Default for Switches {
     fn default() -> Self {
         Self {
-            credentials: Credentials::AnyEdition,
+            credentials: Credentials::Newest,
             require_user_on_guest_creation: false,
             require_guest_names: false,
             error_text: ErrorText::Error,

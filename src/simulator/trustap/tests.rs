@@ -15,6 +15,7 @@ mod listing;
 mod money;
 mod reading;
 mod shape;
+mod shippo;
 
 const NOW: i64 = 1_767_225_600;
 

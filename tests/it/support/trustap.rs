@@ -11,6 +11,13 @@ use super::gateway::Gateway;
 /// Where users' tokens come from.
 const TOKENS: &str = "/trustap/auth/realms/trustap-stage/protocol/openid-connect/token";
 
+/// The editions of the partner's description, as the simulator's switch for credentials knows
+/// them.
+pub(crate) const EDITIONS: [&str; 3] = ["newest", "earliest", "any_edition"];
+/// Those that let a client's key act for guests; the earliest asks for a bearer token, which no
+/// guest has.
+pub(crate) const EDITIONS_WITH_GUESTS: [&str; 2] = ["newest", "any_edition"];
+
 /// A gateway with the simulator behind it.
 pub(crate) struct Trustap(pub(crate) Gateway);
 
@@ -19,6 +26,13 @@ pub(crate) struct Trustap(pub(crate) Gateway);
 impl Trustap {
     pub(crate) async fn start() -> Self {
         Self(Gateway::simulated("").await)
+    }
+
+    /// The same with the credentials that an edition takes for each operation.
+    pub(crate) async fn under(edition: &str) -> Self {
+        let trustap = Self::start().await;
+        trustap.switch(json!({"credentials": edition})).await;
+        trustap
     }
 
     /// Calls an rpc ("Service/Method" of `trustap.v1`) that succeeds.

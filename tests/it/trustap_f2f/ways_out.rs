@@ -1,5 +1,7 @@
 //! Complaints, cancellations and claims, and what is said to those who come too late.
 
+use partner_gateway::simulator::trustap::UNCONNECTED_ID;
+
 use super::*;
 
 #[tokio::test]
@@ -62,18 +64,49 @@ async fn a_repeated_action_is_told_to_be_done() {
     let sale = Sale::of_full_users().await;
     let id = sale.deposited(&json!({})).await;
     for (user, method, code) in [
-        (&sale.seller, "AcceptF2fDeposit", Some("deposit_already_accepted")),
-        (&sale.seller, "SkipF2fRemainder", None),
-        (&sale.seller, "ConfirmF2fHandover", Some("seller_handover_already_confirmed")),
-        (&sale.buyer, "ConfirmF2fHandover", Some("buyer_handover_already_confirmed")),
-        (&sale.buyer, "SubmitF2fComplaint", Some("already_complained")),
+        (&sale.seller, "AcceptF2fDeposit", "deposit_already_accepted"),
+        (&sale.seller, "SkipF2fRemainder", "remainder_already_skipped"),
+        (&sale.seller, "ConfirmF2fHandover", "seller_handover_already_confirmed"),
+        (&sale.buyer, "ConfirmF2fHandover", "buyer_handover_already_confirmed"),
+        (&sale.buyer, "SubmitF2fComplaint", "already_complained"),
+        (&sale.seller, "AcceptF2fComplaint", "deposit_already_refunded"),
     ] {
         sale.does(user, method, &id).await;
-        if let Some(code) = code {
-            assert_eq!(sale.refused(user, method, &id).await, done(code), "{method}");
-        }
+        assert_eq!(sale.refused(user, method, &id).await, done(code), "{method}");
     }
-    assert_eq!(sale.shown(&id).await["status"], "complained");
+    sale.trustap.wait(HOUR).await;
+    assert_eq!(sale.shown(&id).await["status"], "deposit_refunded");
+}
+
+#[tokio::test]
+async fn a_time_for_complaints_that_is_over_is_told_to_be_ended() {
+    for (sale, end) in [
+        (Sale::of_full_users().await, "EndF2fComplaintPeriod"),
+        (Sale::of_guests().await, "EndF2fComplaintPeriodWithGuestBuyer"),
+    ] {
+        let id = sale.accepted(&json!({})).await;
+        sale.seller_does("SkipF2fRemainder", &id).await;
+        sale.seller_does("ConfirmF2fHandover", &id).await;
+        assert_eq!(sale.buyer_does(end, &id).await, "complaint_period_ended");
+        let again = sale.refused(&sale.buyer, end, &id).await;
+        assert_eq!(again, done("complaint_period_expired"), "{end}");
+        sale.trustap.wait(60).await;
+        let released = sale.refused(&sale.buyer, end, &id).await;
+        assert_eq!(released, done("funds_already_released"), "{end}");
+    }
+}
+
+/// A claim by somebody else is told as done too: what was done is not what was asked for.
+#[tokio::test]
+async fn what_another_did_is_told_as_done_and_a_read_tells_them_apart() {
+    let sale = Sale::of_guests().await;
+    let id = sale.joined(&json!({})).await;
+    let claim = "ClaimF2fTransactionForSeller";
+    sale.does(SELLER_ID, claim, &id).await;
+    let other = sale.trustap.control("login", json!({"user": UNCONNECTED_ID})).await;
+    assert!(other["code"].is_string());
+    assert_eq!(sale.refused(UNCONNECTED_ID, claim, &id).await, done("already_claimed"));
+    assert_eq!(sale.shown(&id).await["sellerId"], SELLER_ID);
 }
 
 #[tokio::test]

@@ -25,8 +25,17 @@ pub(crate) const ROUTES: &[Route] = &[
     ),
 ];
 
-const HANDOVER: [Event; 3] =
-    [Event::BuyerHandoverConfirmed, Event::SellerHandoverConfirmed, Event::Delivered];
+/// What has changed hands, by somebody's word, is not called off.
+const HANDOVER: [Event; 4] = [
+    Event::BuyerHandoverConfirmed,
+    Event::SellerHandoverConfirmed,
+    Event::Delivered,
+    Event::Complained,
+];
+
+/// The deposit has gone back, or is on its way.
+const REFUND: [Event; 3] =
+    [Event::DepositRefunded, Event::ComplaintAccepted, Event::CancelledWithDeposit];
 
 fn complain(call: &mut Call<'_>) -> Outcome {
     let description = call.input.text("description").unwrap_or_default().to_owned();
@@ -42,7 +51,8 @@ fn complain(call: &mut Call<'_>) -> Outcome {
     if transaction.has(Event::ComplaintPeriodEnded) {
         return Err(Refusal::invalid("complaint_period_expired"));
     }
-    if !transaction.remainder_is_settled() || transaction.is_cancelled() {
+    // The only code for what comes too early; the time begins with the seller's word.
+    if transaction.complaints_since().is_none() {
         return Err(Refusal::invalid("remainder_required"));
     }
     transaction.complaint = Some(Complaint { description, category });
@@ -64,8 +74,7 @@ fn accept(call: &mut Call<'_>) -> Outcome {
     if transaction.has(Event::FundsReleased) {
         return refused("funds_already_released");
     }
-    // A complaint that was conceded before is on its way to a refund.
-    if transaction.history.has_any(&[Event::DepositRefunded, Event::ComplaintAccepted]) {
+    if transaction.history.has_any(&REFUND) {
         return refused("deposit_already_refunded");
     }
     if !transaction.has(Event::Complained) {
@@ -132,5 +141,6 @@ fn uncancellable(transaction: &Transaction, before_join: bool) -> Option<&'stati
     if transaction.history.has_any(&HANDOVER) {
         return Some("handover_already_confirmed");
     }
-    transaction.has(Event::RemainderPaid).then_some("remainder_already_paid")
+    // No edition has a code for a remainder that was waived; nothing more is owed either way.
+    transaction.remainder_is_settled().then_some("remainder_already_paid")
 }

@@ -3,7 +3,7 @@
 
 use super::super::super::random;
 use super::super::call::{Call, Outcome, Route};
-use super::super::charge::{Kind, Quote};
+use super::super::charge::{Kind, Quote, named_method};
 use super::super::refusal::Refusal;
 use super::super::user;
 use super::history::{Event, History};
@@ -98,6 +98,7 @@ fn create(call: &mut Call<'_>, parties: Parties) -> Outcome {
     if image_url.as_ref().is_some_and(|url| url.len() > IMAGE_URL_LIMIT) {
         return Err(Refusal::invalid("image_url_too_long"));
     }
+    let deposit_payment_method = named_method(&call.input, "deposit_payment_method")?;
     let id = call.state.next_id();
     let is_joined = parties.buyer.is_some() && parties.seller.is_some();
     let secret = || random::lower(32);
@@ -115,7 +116,7 @@ fn create(call: &mut Call<'_>, parties: Parties) -> Outcome {
         skip_remainder: call.input.boolean("skip_remainder").unwrap_or_default(),
         skip: None,
         deposit,
-        deposit_payment_method: call.input.text("deposit_payment_method").map(str::to_owned),
+        deposit_payment_method,
         pricing: None,
         cancellation: None,
         complaint: None,

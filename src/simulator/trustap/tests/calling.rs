@@ -55,16 +55,44 @@ fn an_operation_takes_the_credentials_of_the_chosen_edition() {
     let credentials = |which: &str| trustap.switch(&json!({"credentials": which}));
     let status = |who, target: &str| trustap.get(who, target).0;
 
-    // Bearer in every edition; either in every edition; key now and bearer once.
-    assert_eq!(status(SELLER, "/me/transactions"), 401);
-    assert_eq!(status(As::Token(&token), "/me/features"), 200);
-    credentials("newest");
-    assert_eq!(status(As::Token(&token), "/me/features"), 401);
-    assert_eq!(status(SELLER, "/me/features"), 200);
-    assert_eq!(status(As::Key, "/charge?currency=eur&price=1234"), 200);
-    credentials("either");
-    assert_eq!(status(SELLER, "/me/transactions"), 200);
-    assert_eq!(status(As::Token(&token), "/me/features"), 200);
+    let both = |target| [SELLER, As::Token(&token)].map(|who| status(who, target));
+    assert_eq!(both("/me/features"), [200, 401], "the default is the newest");
+    // A key now and a bearer token once; a bearer token always; either always.
+    for (which, features, transactions) in [
+        ("any_edition", [200, 200], [401, 200]),
+        ("earliest", [401, 200], [401, 200]),
+        ("newest", [200, 401], [401, 200]),
+        ("either", [200, 200], [200, 200]),
+    ] {
+        credentials(which);
+        assert_eq!(both("/me/features"), features, "{which}");
+        assert_eq!(both("/me/transactions"), transactions, "{which}");
+        assert_eq!(both("/charge?currency=eur&price=1234"), [200, 200], "{which}");
+    }
+}
+
+/// What the document itself spells out is taken whatever the chosen edition says.
+#[test]
+fn the_document_decides_for_the_operations_that_it_spells_out() {
+    let trustap = simulator();
+    let (seller, id) = (trustap.token(SELLER_ID), trustap.joined(&[]));
+    let seller = As::Token(&seller);
+    for which in ["newest", "earliest", "any_edition"] {
+        trustap.switch(&json!({"credentials": which}));
+        let charge = format!("/transactions/{id}/charge?price=1234");
+        assert_eq!(trustap.get(SELLER, &charge).0, 200, "{which}");
+        assert_eq!(trustap.get(seller, &charge).0, 200, "{which}");
+        for action in ["cancel", "cancel_with_guest_user"] {
+            let cancel = |who| {
+                let path = format!("/transactions/1/{action}");
+                trustap.post(who, &path, &Value::Null).0
+            };
+            // The transaction is unknown, but the credential is not.
+            assert_eq!(cancel(seller), 404, "{which}");
+            let key = if which == "earliest" { 401 } else { 404 };
+            assert_eq!(cancel(SELLER), key, "{which}");
+        }
+    }
 }
 
 #[test]
@@ -76,7 +104,7 @@ fn the_key_acts_only_for_users_that_the_client_knows() {
     assert_eq!(features(As::For("")), 403);
     assert_eq!(features(SELLER), 200);
     assert_eq!(features(As::For(&guest)), 200);
-    assert_eq!(features(As::For("1-5e11e200-0000-4000-8000-000000000009")), 403);
+    assert_eq!(features(As::For("1-5e11e200-0000-4000-8000-000000000009")), 401);
     assert_eq!(features(As::For("5e11e200-0000-4000-8000-000000000009")), 401);
     assert_eq!(features(As::For(UNCONNECTED_ID)), 401);
     // Logging in through the client is what connects a user to it.

@@ -36,6 +36,9 @@ fn a_price_that_cannot_be_charged_is_refused() {
     assert_eq!(config, invalid("invalid_charge_config"));
     let method = charge("currency=eur&price=1234&payment_method=cash");
     assert_eq!(method, invalid("invalid_payment_method"));
+    let postage = |fee: i64| format!("currency=eur&price=1234&postage_fee={fee}");
+    assert_eq!(charge(&postage(-1)), invalid("invalid_postage_fee"));
+    assert_eq!(trustap.get(As::Key, &format!("/charge?{}", postage(0))).0, 200);
 }
 
 #[test]

@@ -50,10 +50,54 @@ fn nothing_goes_before_its_turn() {
     ] {
         assert_eq!(simulator.stopped(who, &id, action), invalid(code), "{action}");
     }
+}
+
+#[test]
+fn nothing_is_cancelled_once_nothing_more_is_owed() {
+    let simulator = simulator();
     let id = simulator.ready();
+    let refused = |code: &str| {
+        for who in [SELLER, BUYER] {
+            let late = simulator.stopped(who, &id, "cancel_with_description");
+            assert_eq!(late, invalid(code));
+        }
+    };
+    refused("remainder_already_paid");
     simulator.step(BUYER, &id, "confirm_handover");
-    let late = simulator.stopped(BUYER, &id, "cancel_with_description");
-    assert_eq!(late, invalid("handover_already_confirmed"));
+    refused("handover_already_confirmed");
+    simulator.step(SELLER, &id, "confirm_handover");
+    refused("handover_already_confirmed");
+    simulator.step(BUYER, &id, "complain");
+    refused("handover_already_confirmed");
+    simulator.step(SELLER, &id, "accept_complaint");
+    refused("handover_already_confirmed");
+}
+
+#[test]
+fn a_complaint_waits_for_the_sellers_word() {
+    let simulator = simulator();
+    let id = simulator.ready();
+    assert_eq!(simulator.stopped(BUYER, &id, "complain"), invalid("remainder_required"));
+    simulator.step(BUYER, &id, "confirm_handover");
+    assert_eq!(simulator.stopped(BUYER, &id, "complain"), invalid("remainder_required"));
+    simulator.step(SELLER, &id, "confirm_handover");
+    assert_eq!(simulator.step(BUYER, &id, "complain"), "complained");
+}
+
+#[test]
+fn what_was_cancelled_has_no_complaint_to_concede() {
+    let simulator = simulator();
+    let unpaid = simulator.met(&json!({}));
+    let paid = simulator.accepted(&json!({}));
+    for id in [&unpaid, &paid] {
+        simulator.step(BUYER, id, "cancel_with_description");
+        assert_eq!(simulator.stopped(BUYER, id, "complain"), invalid("remainder_required"));
+    }
+    let accept = |id: &Value| simulator.stopped(SELLER, id, "accept_complaint");
+    assert_eq!(accept(&unpaid), invalid("deposit_not_paid"));
+    assert_eq!(accept(&paid), invalid("deposit_already_refunded"));
+    simulator.clock.advance(60 * 60);
+    assert_eq!(accept(&paid), invalid("deposit_already_refunded"));
 }
 
 #[test]

@@ -91,9 +91,11 @@ fn a_quote_must_be_repeated_with_its_version() {
         (json!({"deposit_charge_seller": 1}), "incorrect_charge_seller"),
         (json!({"deposit_price": -1}), "negative_price"),
         (json!({"deposit_price": 1}), "price_too_low"),
+        (json!({"deposit_payment_method": "cheque"}), "invalid_payment_method"),
     ] {
         assert_eq!(code(&create(&more)), invalid(expected), "{more}");
     }
+    assert_eq!(create(&json!({"deposit_payment_method": "bank_transfer"})).0, 201);
     simulator.control("charge_versions", &json!({"f2f": 4}));
     assert_eq!(code(&create(&json!({}))), invalid("incorrect_calc_version"));
     assert_eq!(create(&json!({"charge_calculator_version": 4})).0, 201);

@@ -41,6 +41,7 @@ fn a_transaction_is_of_its_type_at_every_stage() {
     simulator.outside(&handed_over, "pay_remainder");
     simulator.step(SELLER, &handed_over, "confirm_handover");
     let complained = simulator.ready();
+    simulator.step(SELLER, &complained, "confirm_handover");
     simulator.step(BUYER, &complained, "complain");
     simulator.step(SELLER, &complained, "accept_complaint");
     let cancelled = simulator.deposited(&json!({}));
