@@ -254,7 +254,7 @@ impl Authenticator {
             }
             (Used::KeptSignature(account), _) => {
                 // Another replica may have been given a newer key.
-                self.vault.close(account);
+                self.vault.refresh(account);
                 true
             }
             (Used::Token(token), Some(tokens)) => tokens.invalidate(token),
@@ -303,9 +303,9 @@ impl Authenticator {
     }
 
     /// Drops what is cached of a credential that was deleted.
-    pub(crate) fn forget(&self, name: &Name) {
+    pub(crate) async fn forget(&self, name: &Name) {
         match name.kind {
-            CredentialKind::KeyPair => self.vault.close(&name.account),
+            CredentialKind::KeyPair => self.vault.forget(&name.account).await,
             CredentialKind::UserGrant => {
                 self.grants.iter().for_each(|grants| grants.forget(&name.account));
             }

@@ -22,7 +22,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,7 +32,6 @@ use crate::credentials::{SecretFiles, Source};
 use crate::grpc::{Gateway, KeptCredentials, Operations, PartnerStates};
 use crate::operation::Catalogue;
 use crate::seal::Keyring;
-use crate::store::Store;
 
 pub use partners::{check, check_online};
 pub(crate) use shutdown::StopSignals;
@@ -169,7 +168,13 @@ fn services(
     routes::Services {
         operations: Operations::new(catalogue, gateway(), max_message),
         partners: PartnerStates::new(catalogue, gateway(), store.clone(), clock.clone()),
-        credentials: KeptCredentials::new(gateway(), store.clone(), clock.clone(), reveals),
+        credentials: KeptCredentials::new(
+            gateway(),
+            store.clone(),
+            clock.clone(),
+            shared.tasks.clone(),
+            reveals,
+        ),
     }
 }
 
@@ -181,24 +186,26 @@ fn look_after(
     stop: &CancellationToken,
 ) {
     let partners::Shared { store, tasks, secret_files, .. } = shared;
-    let changed = Arc::new(Notify::new());
-    watch_keyring(config, store.clone(), secret_files, Arc::clone(&changed));
+    let offered = watch_keyring(config, secret_files);
     let interval = config.credentials.reload_interval;
     tasks.spawn(secret_files.clone().watch(interval, stop.clone()));
     let authenticators = gateway.partners().map(|(_, side)| &side.authenticator);
     authenticators.clone().for_each(|authenticator| authenticator.start(stop));
     let vaults = authenticators.map(|authenticator| authenticator.vault().clone()).collect();
-    tasks.spawn(store::look_after(store.clone(), vaults, changed, stop.clone()));
+    tasks.spawn(store::look_after(store.clone(), vaults, stop.clone()));
+    tasks.spawn(store::look_after_keys(store.clone(), offered, stop.clone()));
 }
 
-/// Has the store use other keys when their file changes.
-fn watch_keyring(config: &Config, store: Store, files: &SecretFiles, changed: Arc<Notify>) {
+/// Reads the store's keys again when their file changes.
+fn watch_keyring(config: &Config, files: &SecretFiles) -> watch::Receiver<Option<Keyring>> {
+    let (offer, offered) = watch::channel(None);
     let (text, file) = (&config.store.encryption_key, &config.store.encryption_key_file);
     let source = Source { text: text.clone(), file: file.clone() };
     files.add("store.encryption_key", [source], move |texts| {
         let [text] = texts else { return Err("it is not one text".to_owned()) };
-        store.set_keyring(Keyring::parse(text).map_err(|error| error.to_string())?);
-        changed.notify_one();
+        let keyring = Keyring::parse(text).map_err(|error| error.to_string())?;
+        offer.send_replace(Some(keyring));
         Ok(())
     });
+    offered
 }

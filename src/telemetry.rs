@@ -18,6 +18,10 @@ use crate::config::{LogFormat, Telemetry};
 /// Libraries that are quiet unless named. A prefix stands for all that it begins.
 const QUIET: &str = "h2=warn,hyper=warn,reqwest=warn,rustls=warn,tonic=warn,tower=warn";
 
+/// Its log repeats what a database says, which may quote a value; the store tells what fails
+/// in words of its own.
+const SILENT: &str = "sqlx=off";
+
 /// Who changed or read a credential is logged unless the log is off.
 const AUDIT: &str = "audit=info";
 
@@ -53,8 +57,10 @@ fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     // Quietening must not make a library louder than all else.
     match asked.max_level_hint() {
         Some(LevelFilter::OFF) => Ok(asked),
-        Some(level) if level <= LevelFilter::WARN => parse(&format!("{AUDIT},{directives}")),
-        _ => parse(&format!("{QUIET},{AUDIT},{directives}")),
+        Some(level) if level <= LevelFilter::WARN => {
+            parse(&format!("{SILENT},{AUDIT},{directives}"))
+        }
+        _ => parse(&format!("{QUIET},{SILENT},{AUDIT},{directives}")),
     }
 }
 
@@ -72,7 +78,16 @@ mod tests {
     #[test]
     fn libraries_are_never_louder_than_asked() {
         assert_eq!(filter("off").unwrap().to_string(), "off");
-        assert_eq!(filter("error").unwrap().to_string(), "audit=info,error");
+        let quiet = filter("error").unwrap().to_string();
+        assert!(!quiet.contains("hyper") && quiet.ends_with(",error"), "{quiet}");
+    }
+
+    #[test]
+    fn s15_what_a_database_says_is_not_logged_unless_somebody_asks_for_it() {
+        for directives in ["error", "warn", "info", "debug"] {
+            assert!(filter(directives).unwrap().to_string().contains("sqlx=off"), "{directives}");
+        }
+        assert!(filter("info,sqlx=warn").unwrap().to_string().contains("sqlx=warn"));
     }
 
     #[test]

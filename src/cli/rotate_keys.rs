@@ -1,7 +1,7 @@
 //! `rotate-keys`: everything in the store under the first key, so that the others can go.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Result;
 use crate::clock::Clock;
@@ -15,10 +15,12 @@ const BATCH: u32 = 500;
 
 /// Bring everything in the store under the first encryption key.
 ///
-/// Put a new key before the old one in store.encryption_key, run this, and take the old
-/// one out when it ends with 0: nothing needs it any more. It may run beside a gateway,
-/// be stopped and be started again. A running gateway does the same by itself, at its
-/// start and when the file of the keys changes.
+/// First add the new key as the last one to store.encryption_key of every gateway, then
+/// put it first everywhere: a gateway that does not have it could not read what is under it,
+/// and one that has it second would still write under the old one. Then run this, and take
+/// the old key out when it ends with 0: nothing that can be seen from here needs it any
+/// more. It may run beside a gateway, be stopped and be started again. A running gateway
+/// does the same by itself, at its start and when the file of the keys changes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,33 +37,77 @@ pub(super) async fn run(args: Args) -> Result {
     let Some(settings) = server::store_settings(&config)? else {
         return Err("store.url and store.encryption_key are not set: nothing is kept".into());
     };
-    let store = open(settings).await?;
-    rotate(&store, BATCH, &mut io::stdout().lock()).await
-}
-
-/// The store, with its emergency journal unless a running gateway holds that.
-async fn open(settings: Settings) -> std::result::Result<Store, store::Error> {
-    let without = Settings { journal: None, ..settings.clone() };
-    match Store::open(settings, Clock::system()).await {
-        Err(store::Error::Journal(error)) => {
-            tracing::warn!(error = %error, "the emergency journal is left to the gateway that holds it");
-            Store::open(without, Clock::system()).await
-        }
-        opened => opened,
+    let (store, unseen) = open(settings).await?;
+    rotate(&store, BATCH, &mut io::stdout().lock()).await?;
+    match unseen {
+        Some(unseen) => Err(unseen.into()),
+        None => Ok(()),
     }
 }
 
+/// A journal that may hold keys under another key than the first.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the database is done, but the emergency journal {} was not read ({why}): wait until \
+     partner_gateway_journalled_keys is 0, and run this again", path.display()
+)]
+struct Unseen {
+    path: PathBuf,
+    why: &'static str,
+}
+
+/// The store, with its emergency journal if there is one that nobody holds.
+async fn open(
+    mut settings: Settings,
+) -> std::result::Result<(Store, Option<Unseen>), store::Error> {
+    // One that is made here might belong to another user than the gateway's.
+    settings.journal = settings.journal.filter(|path| is_there(path));
+    let without = Settings { journal: None, ..settings.clone() };
+    let journal = settings.journal.clone();
+    match Store::open_beside(settings, Clock::system()).await {
+        Err(store::Error::Journal(error)) => {
+            tracing::warn!(%error, "the emergency journal cannot be opened");
+            let unseen = journal.map(|path| Unseen { path, why: "it cannot be opened" });
+            Ok((Store::open_beside(without, Clock::system()).await?, unseen))
+        }
+        Ok(store) => {
+            let held = store.journal_held_elsewhere().filter(|path| !is_empty(path));
+            let why = "a gateway holds it";
+            let unseen = held.map(|path| Unseen { path: path.to_owned(), why });
+            Ok((store, unseen))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// One that cannot be looked at is there.
+fn is_there(path: &Path) -> bool {
+    path.try_exists().unwrap_or(true)
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.len() == 0)
+}
+
+/// Ends when a look at everything has found nothing to do: what others write meanwhile is
+/// looked at, too.
 async fn rotate(store: &Store, batch: u32, out: &mut impl Write) -> Result {
+    let mut is_first = true;
     loop {
         let done = store.rotate(batch).await?;
-        writeln!(out, "{} rewrapped, {} left", done.rewrapped, done.left)?;
-        match (done.rewrapped, done.left) {
-            (_, 0) => return Ok(()),
-            (0, left) => {
-                return Err(format!("{left} are left that no key opens: see the log").into());
-            }
-            _ => {}
+        let is_done = done.rewrapped == 0 && done.left == 0;
+        if is_first || !is_done {
+            writeln!(out, "{} rewrapped, {} left", done.rewrapped, done.left)?;
         }
+        if is_done {
+            return Ok(());
+        }
+        if done.rewrapped == 0 {
+            let left = done.left;
+            let problem = "that no key opens or that are in the emergency journal: see the log";
+            return Err(format!("{left} are left {problem}").into());
+        }
+        is_first = false;
     }
 }
 

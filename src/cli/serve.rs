@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
 use super::Result;
 use crate::config::{self, Config};
 use crate::{server, telemetry};
@@ -32,8 +34,13 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result {
+    // Before there is a secret in it.
+    let is_private = keep_memory_private();
     let config = Config::load(args.config.as_deref(), config::process_environment())?;
     telemetry::init(&config.telemetry)?;
+    if let Err(error) = is_private {
+        tracing::warn!(%error, "a core dump of this process would show its secrets");
+    }
     #[cfg(debug_assertions)]
     crate::failpoint::arm(&args.fail_point)?;
     let partners = config.partners.configured();
@@ -45,4 +52,10 @@ pub(super) async fn run(args: Args) -> Result {
     );
     tracing::debug!(configuration = %config, "effective configuration");
     server::run(config, args.simulate).await
+}
+
+/// No core dump and no other process of the same user shows the secrets in memory (S19).
+fn keep_memory_private() -> rustix::io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::value;
+use crate::store::Location;
 
 /// Where the store is when only its key is given.
 const DEFAULT_URL: &str = "sqlite://partner-gateway.db";
@@ -70,15 +71,10 @@ impl Store {
         match self.url.expose_secret() {
             "" if self.encryption_key.expose_secret().is_empty() => None,
             "" => Some(DEFAULT_URL),
-            url if is_memory(url) => None,
+            url if Location::of(url) == Ok(Location::Memory) => None,
             url => Some(url),
         }
     }
-}
-
-/// Whether a URL asks for SQLite in memory.
-fn is_memory(url: &str) -> bool {
-    matches!(url, "sqlite::memory:" | "sqlite://:memory:")
 }
 
 impl Default for Store {

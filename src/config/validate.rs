@@ -11,6 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::credentials::secret_file;
 use crate::seal::Keyring;
+use crate::store::Location;
 
 use super::{
     Account, Config, Connection, Credentials, Faults, Grpc, Operations, SharedLimits, Store,
@@ -145,9 +146,8 @@ fn store(store: &mut Store, faults: &mut Faults) {
     }
     not_zero("store.timeout", store.timeout, faults);
     at_least_one("store.max_connections", store.max_connections > 0, faults);
-    let url = store.database().unwrap_or("sqlite:");
-    if !["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme)) {
-        faults.push("store.url", "must begin with sqlite:// or postgres://");
+    if let Some(Err(problem)) = store.database().map(Location::of) {
+        faults.push("store.url", problem);
     }
 }
 

@@ -10,6 +10,7 @@ mod endpoint;
 mod gate;
 mod keep_alive;
 mod kept;
+mod left;
 mod renewal;
 mod users;
 
@@ -26,6 +27,7 @@ pub(crate) use endpoint::PostForm;
 use endpoint::{Endpoint, Granted};
 use gate::Gate;
 use kept::Times;
+use left::{Left, Place};
 use renewal::{Failure, Renewal, When};
 use users::{End, LastWhy, Source, Users, Why};
 
@@ -101,7 +103,7 @@ impl Grants {
         let Means { partner, client, post, store, clock, tasks } = means;
         let endpoint =
             Endpoint { partner, clock: clock.clone(), client, post, gate: Gate::default() };
-        let renewal = Arc::new(Renewal { endpoint, store, clock, left: Mutex::default() });
+        let renewal = Arc::new(Renewal { endpoint, store, clock, left: Left::default() });
         Self(Arc::new(Inner { renewal, tasks, users: Mutex::default() }))
     }
 
@@ -142,22 +144,23 @@ impl Grants {
 
     async fn admit_here(&self, user: Option<String>, grant: &Grant) -> Result<Record, Error> {
         // A grant is good for one use: not for one that cannot be kept.
-        self.0.renewal.store.ping().await.map_err(of_store)?;
+        self.0.renewal.store.prove_writable().await.map_err(of_store)?;
         let granted = self.0.renewal.endpoint.admit(grant).await;
         let granted = granted.map_err(|failure| match failure {
             endpoint::Failure::Grant => refused(grant),
             endpoint::Failure::Other(refusal) => refusal.into(),
         })?;
         let user = owner(user, granted.user.clone(), grant)?;
-        let record = self.keep(&user, granted, grant).await?;
+        let kept = self.keep(&user, granted, grant).await;
         self.users().forget(&user);
+        let record = kept?;
         tracing::info!(credential = %record.id, "a user's grant is kept");
         Ok(record)
     }
 
     /// Forgets what is in memory of a user whose grant was deleted.
     pub(super) fn forget(&self, user: &str) {
-        self.0.renewal.forget(user);
+        self.0.renewal.left.forget(user);
         self.users().forget(user);
     }
 
@@ -189,9 +192,20 @@ impl Grants {
         let times = Times::of(granted.life, renewal.clock.now());
         let new = kept::new(renewal.name(user), &token, times, Origin::Imported);
         let new = new.ok_or_else(|| Error::internal("a grant cannot be written"))?;
-        let kept = renewal.store.keep(new).await.map_err(of_store)?;
-        renewal.forget(user);
-        Ok(kept.record().clone())
+        match renewal.store.keep(new.clone()).await {
+            Ok(kept) => {
+                renewal.left.forget(user);
+                Ok(kept.record().clone())
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = error.chain(),
+                    "a user's grant was used and is in memory only"
+                );
+                renewal.left.hold(new, Place::Put(renewal.clock.now()));
+                Err(of_store(error))
+            }
+        }
     }
 
     fn source(&self, user: &str) -> Source {

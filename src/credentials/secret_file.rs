@@ -6,16 +6,22 @@
 //! when a second look a moment later sees the same. A file that is gone, empty or not
 //! readable for a while changes nothing.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{fmt, io};
 
+use futures_util::future::join_all;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// The moment between the two looks that must see the same.
 const MOMENT: Duration = Duration::from_millis(200);
+
+/// How long a look at one file may take: one on a server that is away hangs.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The secrets that are in files. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -32,12 +38,18 @@ pub(crate) struct Source {
 struct Watched {
     /// What they are, for the log.
     what: String,
-    files: Vec<Option<PathBuf>>,
+    files: Vec<Option<SecretFile>>,
     /// What was last taken.
     texts: Vec<SecretString>,
     take: Take,
     /// Whether the log has been told that they cannot be read.
     is_told: bool,
+}
+
+/// A file, and the look at it that is under way. While that hangs there is no other one.
+struct SecretFile {
+    path: PathBuf,
+    look: Option<JoinHandle<io::Result<String>>>,
 }
 
 /// Takes texts in the order of their sources. The error says why they cannot be used.
@@ -54,7 +66,8 @@ impl SecretFiles {
         sources: impl IntoIterator<Item = Source>,
         take: impl Fn(&[SecretString]) -> Result<(), String> + Send + Sync + 'static,
     ) {
-        let split = sources.into_iter().map(|source| (source.file, source.text));
+        let split =
+            sources.into_iter().map(|source| (source.file.map(SecretFile::new), source.text));
         let (files, texts): (Vec<_>, Vec<_>) = split.unzip();
         if files.iter().any(Option::is_some) {
             let (what, take) = (what.into(), Box::new(take));
@@ -68,9 +81,8 @@ impl SecretFiles {
         let watching = async {
             while !all.is_empty() {
                 tokio::time::sleep(interval).await;
-                for watched in &mut all {
-                    watched.look().await;
-                }
+                // Side by side: a file that hangs is no other one's concern.
+                join_all(all.iter_mut().map(Watched::look)).await;
             }
         };
         stop.run_until_cancelled(watching).await;
@@ -103,10 +115,10 @@ impl Watched {
     /// All the texts; `None` while one of them cannot be read.
     async fn read(&mut self) -> Option<Vec<SecretString>> {
         let mut texts = Vec::new();
-        for (file, text) in self.files.iter().zip(&self.texts) {
+        for (file, text) in self.files.iter_mut().zip(&self.texts) {
             let read = match file {
                 None => Ok(text.clone()),
-                Some(file) => read(file).await,
+                Some(file) => file.read().await,
             };
             match read {
                 Ok(text) => texts.push(text),
@@ -131,10 +143,26 @@ impl fmt::Debug for Watched {
     }
 }
 
-async fn read(file: &Path) -> Result<SecretString, String> {
-    let text = tokio::fs::read_to_string(file).await;
-    let text = text.map_err(|error| format!("{}: {error}", file.display()))?;
-    text_of(&text).ok_or_else(|| format!("{} is empty", file.display()))
+// === impl SecretFile ===
+
+impl SecretFile {
+    fn new(path: PathBuf) -> Self {
+        Self { path, look: None }
+    }
+
+    async fn read(&mut self) -> Result<SecretString, String> {
+        let path = self.path.clone();
+        let look = self.look.get_or_insert_with(|| {
+            tokio::task::spawn_blocking(move || std::fs::read_to_string(path))
+        });
+        let Ok(read) = timeout(PATIENCE, look).await else {
+            return Err(format!("{}: it does not answer", self.path.display()));
+        };
+        self.look = None;
+        let text = read.map_err(io::Error::other).flatten();
+        let text = text.map_err(|error| format!("{}: {error}", self.path.display()))?;
+        text_of(&text).ok_or_else(|| format!("{} is empty", self.path.display()))
+    }
 }
 
 /// The secret in a file's text: all of it but the line ends at its end.

@@ -15,12 +15,12 @@ struct Claims {
     sub: String,
 }
 
-/// The subject of `token`; `None` if it is no JWT or names nobody.
+/// The subject of `token`; `None` if it is no JWT or names nobody that can be written.
 pub(crate) fn of(token: &SecretString) -> Option<String> {
     let claims = token.expose_secret().split('.').nth(1)?;
     let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
     let Claims { sub } = serde_json::from_slice(&claims).ok()?;
-    Some(sub).filter(|sub| !sub.is_empty())
+    Some(sub).filter(|sub| !sub.is_empty() && !sub.chars().any(char::is_control))
 }
 
 #[cfg(test)]
@@ -33,7 +33,14 @@ mod tests {
     fn a_subject_is_read_from_a_token_of_three_parts_and_nothing_else() {
         let jwt = |claims: &str| format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims));
         assert_eq!(of(&jwt(r#"{"sub":"u-1","exp":1}"#).into()).as_deref(), Some("u-1"));
-        for none in [jwt(r#"{"sub":""}"#), jwt("{}"), jwt("[1"), "opaque".into(), "a.b.c".into()] {
+        for none in [
+            jwt(r#"{"sub":""}"#),
+            jwt(r#"{"sub":"a\u0000"}"#),
+            jwt("{}"),
+            jwt("[1"),
+            "opaque".into(),
+            "a.b.c".into(),
+        ] {
             assert_eq!(of(&none.clone().into()), None, "{none}");
         }
     }

@@ -6,6 +6,8 @@
 //! enough to see what another replica or an operator changed, and which goes on while
 //! the store is away.
 
+mod cache;
+mod held;
 mod intent;
 mod opened;
 
@@ -14,6 +16,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -21,15 +24,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use cache::Cache;
+use held::Fate;
 pub(crate) use intent::Intent;
-use opened::{Found, Opened};
+use opened::Looked;
 
 use super::KeyPair;
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Outcome};
 use crate::failpoint::{self, Point};
 use crate::operation::Operation;
-use crate::store::{self, CredentialKind, Name, New, NewIntent, Origin, Record, Store};
+use crate::store::{self, CredentialKind, Damage, Name, New, NewIntent, Origin, Record, Store};
 
 /// How long a call may still be under way after its last attempt must have ended: the
 /// store's own time is in it.
@@ -48,7 +53,7 @@ struct Inner {
     clock: Clock,
     tasks: TaskTracker,
     stopping: CancellationToken,
-    opened: Mutex<Opened>,
+    cache: Cache,
     /// When each account's key was last used, until that is in the store.
     used: Mutex<BTreeMap<String, Timestamp>>,
 }
@@ -59,14 +64,6 @@ pub(crate) struct Means {
     pub(crate) clock: Clock,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
-}
-
-/// Where an account's key was seen.
-#[derive(Debug)]
-enum Seen {
-    Store(Option<KeyPair>),
-    /// The store does not answer.
-    Cache(KeyPair),
 }
 
 /// A key pair as the store has it.
@@ -82,8 +79,13 @@ impl Vault {
     /// The vault of `partner`, with nothing opened yet.
     pub(crate) fn new(partner: &'static str, means: Means) -> Self {
         let Means { store, clock, tasks, stopping } = means;
-        let (opened, used) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { partner, store, clock, tasks, stopping, opened, used }))
+        let (looked_in, used) = (store.clone(), Mutex::default());
+        let look_up = move |account: &str| {
+            let (store, name) = (looked_in.clone(), name(partner, account));
+            async move { seen(store.get(&name).await) }.boxed()
+        };
+        let cache = Cache::new(Box::new(look_up), tasks.clone());
+        Self(Arc::new(Inner { partner, store, clock, tasks, stopping, cache, used }))
     }
 
     /// The key pair that is kept for `account`.
@@ -92,28 +94,11 @@ impl Vault {
     /// [`Kind::StoreUnavailable`] when the store does not answer and the key was not
     /// used of late; [`Kind::Internal`] when it cannot be decrypted.
     pub(super) async fn get(&self, account: &str) -> Result<Option<KeyPair>, Error> {
-        let pair = self.find(account).await?;
+        let pair = self.0.cache.find(account).await?;
         if pair.is_some() {
             locked(&self.0.used).insert(account.to_owned(), self.0.clock.now());
         }
         Ok(pair)
-    }
-
-    async fn find(&self, account: &str) -> Result<Option<KeyPair>, Error> {
-        let (found, generation) = locked(&self.0.opened).find(account);
-        let stale = match found {
-            Found::Current(pair) => return Ok(Some(pair)),
-            Found::Stale(pair) => Some(pair),
-            Found::Nothing => None,
-        };
-        let found = self.0.store.get(&self.name(account)).await;
-        match seen(found.map(|found| found.map(|(_, secret)| secret)), stale)? {
-            Seen::Store(pair) => {
-                locked(&self.0.opened).put(account, pair.clone(), generation);
-                Ok(pair)
-            }
-            Seen::Cache(pair) => Ok(Some(pair)),
-        }
     }
 
     /// Keeps a key pair that was issued elsewhere.
@@ -122,14 +107,40 @@ impl Vault {
     /// As [`of_store`].
     pub(super) async fn import(&self, account: &str, pair: &KeyPair) -> Result<Record, Error> {
         let new = self.new_record(account, pair, Origin::Imported);
-        let record = self.0.store.put(new).await.map_err(of_store)?;
-        self.close(account);
-        Ok(record)
+        let held = self.0.cache.opened().held(account);
+        let put = match &held {
+            None => self.0.store.put(new).await,
+            Some(held) => {
+                // Else the one that is held might be written after this one.
+                let mut fate = held.fate().await;
+                let put = self.0.store.put(new).await;
+                if put.is_ok() {
+                    *fate = Fate::Superseded;
+                }
+                put
+            }
+        };
+        match put {
+            Ok(_) => self.0.cache.opened().replace(account, Some(pair.clone())),
+            // It may be kept nevertheless.
+            Err(_) => self.0.cache.opened().refresh(account),
+        }
+        put.map_err(of_store)
     }
 
-    /// Drops what is cached of `account`, so that the next call looks into the store.
-    pub(super) fn close(&self, account: &str) {
-        locked(&self.0.opened).close(account);
+    /// Has the next call look into the store: the partner refuses the key of `account`.
+    pub(super) fn refresh(&self, account: &str) {
+        self.0.cache.opened().refresh(account);
+    }
+
+    /// Drops what is known of `account`, whose key was deleted. One that is only held is
+    /// not written any more.
+    pub(super) async fn forget(&self, account: &str) {
+        let held = self.0.cache.opened().held(account);
+        if let Some(held) = held {
+            *held.fate().await = Fate::Superseded;
+        }
+        self.0.cache.opened().replace(account, None);
     }
 
     /// Writes down that a call to `operation` is about to make a key. It is durable when
@@ -158,13 +169,16 @@ impl Vault {
         Ok(Intent::new(id, self.clone()))
     }
 
-    /// Forgets the key of an account that is gone at the partner.
-    pub(crate) async fn forget(&self, account: String) {
-        let (store, name) = (self.0.store.clone(), self.name(&account));
-        self.close(&account);
-        if let Err(error) = store.delete_named(&name).await {
+    /// Deletes the key of an account that is gone at the partner.
+    pub(crate) async fn delete(&self, account: String) {
+        let (store, name) = (self.0.store.clone(), name(self.0.partner, &account));
+        self.forget(&account).await;
+        let deleted = store.delete_named(&name).await;
+        // Nor what a look has read meanwhile.
+        self.0.cache.opened().replace(&account, None);
+        if let Err(error) = deleted {
             tracing::warn!(
-                error = chain(&error),
+                error = error.chain(),
                 "the key of an account that is gone is still kept"
             );
             self.until_done(move || {
@@ -177,8 +191,13 @@ impl Vault {
     /// Tells the store which keys were used since the last time.
     pub(crate) async fn note_uses(&self) {
         let used = std::mem::take(&mut *locked(&self.0.used));
-        let named: Vec<_> = used.iter().map(|(account, at)| (self.name(account), *at)).collect();
-        if !named.is_empty() && self.0.store.touch(&named).await.is_err() {
+        let named = used.iter().map(|(account, at)| (name(self.0.partner, account), *at));
+        let named: Vec<_> = named.collect();
+        if named.is_empty() {
+            return;
+        }
+        if let Err(error) = self.0.store.touch(&named).await {
+            tracing::debug!(error = error.chain(), "uses of keys are noted later");
             // Kept for the next time; a later use is later.
             let mut newer = locked(&self.0.used);
             used.into_iter().for_each(|(account, at)| {
@@ -187,13 +206,9 @@ impl Vault {
         }
     }
 
-    fn name(&self, account: &str) -> Name {
-        let partner = self.0.partner.to_owned();
-        Name { partner, kind: CredentialKind::KeyPair, account: account.to_owned() }
-    }
-
     fn new_record(&self, account: &str, pair: &KeyPair, origin: Origin) -> New {
-        New { name: self.name(account), secret: write(pair), expires: None, renews: None, origin }
+        let (name, secret) = (name(self.0.partner, account), write(pair));
+        New { name, secret, expires: None, renews: None, origin }
     }
 
     /// Does `work` in the background, again and again until it is done. When the gateway
@@ -214,7 +229,7 @@ impl Vault {
                     Ok(()) => return,
                     Err(error) if is_last => {
                         return tracing::error!(
-                            error = chain(&error),
+                            error = error.chain(),
                             "the store has not taken it"
                         );
                     }
@@ -229,6 +244,11 @@ impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vault").field("partner", &self.0.partner).finish_non_exhaustive()
     }
+}
+
+fn name(partner: &str, account: &str) -> Name {
+    let (partner, account) = (partner.to_owned(), account.to_owned());
+    Name { partner, kind: CredentialKind::KeyPair, account }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -250,34 +270,35 @@ pub(crate) fn read(secret: &SecretString) -> Result<KeyPair, Error> {
     Ok(KeyPair { access_key, secret_key })
 }
 
-/// What counts: what the store has, or while it does not answer what it had.
-fn seen(
-    found: Result<Option<SecretString>, store::Error>,
-    stale: Option<KeyPair>,
-) -> Result<Seen, Error> {
-    match (found, stale) {
-        (Ok(found), _) => Ok(Seen::Store(found.as_ref().map(read).transpose()?)),
+/// What the store's answer says of the key.
+fn seen(found: Result<Option<(Record, SecretString)>, store::Error>) -> Looked {
+    match found {
+        Ok(None) => Ok(None),
+        Ok(Some((_, secret))) => match read(&secret) {
+            Ok(pair) => Ok(Some(pair)),
+            Err(_) => Err(Arc::new(store::Error::Corrupt(Damage::Column))),
+        },
         // What cannot be a name has no key.
-        (Err(store::Error::InvalidName), _) => Ok(Seen::Store(None)),
-        (Err(error), Some(stale)) if is_outage(&error) => Ok(Seen::Cache(stale)),
-        (Err(error), _) => Err(of_store(error)),
+        Err(store::Error::InvalidName) => Ok(None),
+        Err(error) => Err(Arc::new(error)),
     }
 }
 
-/// An error and its causes, on one line.
-fn chain(error: &store::Error) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// Whether the store may answer later what it does not answer now.
+/// Whether the store may answer later what it does not answer now. A record under a key
+/// that this process has not read yet is one that waits for it.
 fn is_outage(error: &store::Error) -> bool {
-    matches!(error, store::Error::Unavailable(_) | store::Error::Conflict)
+    use store::Error::{Conflict, Unavailable, UnknownKey};
+    matches!(error, Unavailable(_) | UnknownKey(_) | Conflict)
 }
 
 /// What a failure of the store is to a call that waits for it; nothing was sent.
 pub(crate) fn of_store(error: store::Error) -> Error {
-    let kind = if is_outage(&error) || matches!(error, store::Error::Unkept { .. }) {
+    unanswered(Arc::new(error))
+}
+
+/// The same, for a failure that several calls wait for.
+fn unanswered(error: Arc<store::Error>) -> Error {
+    let kind = if is_outage(&error) || matches!(*error, store::Error::Unkept { .. }) {
         Kind::StoreUnavailable
     } else {
         Kind::Internal
@@ -286,39 +307,4 @@ pub(crate) fn of_store(error: store::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::Damage;
-
-    fn pair(name: &str) -> KeyPair {
-        KeyPair { access_key: name.to_owned(), secret_key: "secret".into() }
-    }
-
-    #[test]
-    fn what_is_written_is_read_again_and_nothing_else_is() {
-        let kept = KeyPair { access_key: "a\"b".into(), secret_key: "s\\\n\u{1F511}".into() };
-        let again = read(&write(&kept)).unwrap();
-        assert_eq!(again.access_key, kept.access_key);
-        assert_eq!(again.secret_key.expose_secret(), kept.secret_key.expose_secret());
-        let error = read(&r#"{"secret_key":"canary"}"#.into()).unwrap_err();
-        assert!(!format!("{error:?}").contains("canary"));
-    }
-
-    #[test]
-    fn while_the_store_is_away_a_key_that_was_in_use_goes_on() {
-        let away = || Err(store::Error::Conflict);
-        let broken = || Err(store::Error::Corrupt(Damage::Column));
-        let is_cached = |found, stale| matches!(seen(found, stale), Ok(Seen::Cache(_)));
-        assert!(is_cached(away(), Some(pair("old"))));
-        assert!(!is_cached(broken(), Some(pair("old"))), "that does not pass by itself");
-        assert!(matches!(seen(Ok(None), Some(pair("old"))), Ok(Seen::Store(None))), "it is gone");
-        let Ok(Seen::Store(Some(new))) = seen(Ok(Some(write(&pair("new")))), Some(pair("old")))
-        else {
-            panic!("the store comes first")
-        };
-        assert_eq!(new.access_key, "new");
-        assert!(matches!(seen(Err(store::Error::InvalidName), None), Ok(Seen::Store(None))));
-        let kind = |found| seen(found, None).unwrap_err().kind().clone();
-        assert_eq!((kind(away()), kind(broken())), (Kind::StoreUnavailable, Kind::Internal));
-    }
-}
+mod tests;

@@ -1,15 +1,20 @@
 //! `gateway.v1.CredentialService`: the credentials that the gateway keeps.
 //!
 //! Nothing of a secret leaves it, but through RevealCredential where the configuration
-//! allows that. Whatever changes or reveals something is logged under the target "audit".
+//! allows that. Whatever changes or reveals something is logged under the target "audit",
+//! and goes on to its end in a task when its caller goes away: what was sent to the store
+//! may be done, and then the caches and the log must say so.
 
 mod answer;
+mod audit;
 mod request;
 
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
+use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -22,6 +27,7 @@ use super::exchange::{Gateway, PartnerSide};
 use super::log::Chain;
 use super::reason::Reason;
 use super::{Arrival, status};
+use audit::{Audit, Subject};
 use request::{Admitted, Page, Put};
 
 /// Serves what the store keeps.
@@ -30,6 +36,7 @@ pub struct KeptCredentials {
     gateway: Arc<Gateway>,
     store: Store,
     clock: Clock,
+    tasks: TaskTracker,
     /// Whether secrets may be read back.
     reveals: bool,
 }
@@ -38,8 +45,24 @@ pub struct KeptCredentials {
 
 impl KeptCredentials {
     /// Serves `store`; `gateway` has the partners that its credentials are used for.
-    pub fn new(gateway: Arc<Gateway>, store: Store, clock: Clock, reveals: bool) -> Self {
-        Self { gateway, store, clock, reveals }
+    pub fn new(
+        gateway: Arc<Gateway>,
+        store: Store,
+        clock: Clock,
+        tasks: TaskTracker,
+        reveals: bool,
+    ) -> Self {
+        Self { gateway, store, clock, tasks, reveals }
+    }
+
+    /// Does `work` to its end, whether or not its caller waits for that.
+    async fn to_the_end<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let task = self.tasks.spawn(work(self.clone()).in_current_span());
+        task.await.unwrap_or_else(|error| Err(Error::internal(error)))
     }
 
     fn partner(&self, name: &str) -> Result<&PartnerSide, Error> {
@@ -49,7 +72,17 @@ impl KeptCredentials {
         })
     }
 
-    async fn put(&self, put: Put) -> Result<Record, Error> {
+    async fn put(self, put: Put, audit: Audit) -> Result<Record, Error> {
+        let subject = put.subject();
+        let result = self.admit(put).await;
+        match &result {
+            Ok(record) => audit.done(record),
+            Err(error) => audit.failed(&subject, error),
+        }
+        result
+    }
+
+    async fn admit(&self, put: Put) -> Result<Record, Error> {
         let authenticator = &self.partner(&put.partner)?.authenticator;
         match put.admitted {
             Admitted::KeyPair { account, pair } => {
@@ -59,17 +92,40 @@ impl KeptCredentials {
         }
     }
 
-    async fn delete(&self, id: Uuid) -> Result<Option<Record>, Error> {
-        let deleted = self.store.delete(id).await.map_err(credentials::of_store)?;
-        if let Some(record) = &deleted
-            && let Some(partner) = self.gateway.partner(&record.name.partner)
-        {
-            partner.authenticator.forget(&record.name);
+    /// Says whether there was one.
+    async fn delete(self, id: Uuid, audit: Audit) -> Result<bool, Error> {
+        let subject = Subject::Credential(id);
+        match self.store.delete(id).await.map_err(credentials::of_store) {
+            Ok(Some(record)) => {
+                if let Some(partner) = self.gateway.partner(&record.name.partner) {
+                    partner.authenticator.forget(&record.name).await;
+                }
+                audit.done(&record);
+                Ok(true)
+            }
+            Ok(None) => {
+                audit.absent(&subject);
+                Ok(false)
+            }
+            Err(error) => {
+                audit.failed(&subject, &error);
+                Err(error)
+            }
         }
-        Ok(deleted)
     }
 
-    async fn reveal(&self, id: Uuid) -> Result<Option<(Record, KeyPair)>, Error> {
+    async fn reveal(self, id: Uuid, audit: Audit) -> Result<Option<(Record, KeyPair)>, Error> {
+        let subject = Subject::Credential(id);
+        let result = self.read(id).await;
+        match &result {
+            Ok(Some((record, _))) => audit.done(record),
+            Ok(None) => audit.absent(&subject),
+            Err(error) => audit.failed(&subject, error),
+        }
+        result
+    }
+
+    async fn read(&self, id: Uuid) -> Result<Option<(Record, KeyPair)>, Error> {
         let found = self.store.get_by_id(id).await.map_err(credentials::of_store)?;
         let Some((record, secret)) = found else { return Ok(None) };
         match record.name.kind {
@@ -80,23 +136,20 @@ impl KeptCredentials {
         }
     }
 
+    /// Says whether there was one.
+    async fn dismiss(self, id: Uuid, audit: Audit) -> Result<bool, Error> {
+        let result = self.store.dismiss_intent(id).await.map_err(credentials::of_store);
+        match &result {
+            Ok(true) => audit.dismissed(id),
+            Ok(false) => audit.absent(&Subject::Intent(id)),
+            Err(error) => audit.failed(&Subject::Intent(id), error),
+        }
+        result
+    }
+
     fn describe(&self, record: Record) -> pb::Credential {
         answer::credential(record, self.clock.now())
     }
-}
-
-/// One line for what was done with a credential, and by which call.
-fn audit(action: &'static str, call: Uuid, record: &Record) {
-    tracing::info!(
-        target: "audit",
-        action,
-        request_id = %call,
-        credential = %record.id,
-        partner = record.name.partner,
-        kind = record.name.kind.as_str(),
-        account = record.name.account,
-        "credential"
-    );
 }
 
 /// What a call is told that failed, once it has been logged.
@@ -126,8 +179,8 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         let id = Arrival::id_of(&request);
         let failed = failing(id);
         let put = Put::read(request.into_inner()).map_err(failed)?;
-        let record = self.put(put).await.map_err(failed)?;
-        audit("put", id, &record);
+        let record = self.to_the_end(|it| it.put(put, Audit::new("put", id))).await;
+        let record = record.map_err(failed)?;
         Ok(Response::new(self.describe(record)))
     }
 
@@ -138,9 +191,8 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         let id = Arrival::id_of(&request);
         let failed = failing(id);
         let which = request::id(&request.into_inner().id).map_err(failed)?;
-        let found = self.store.get_by_id(which).await.map_err(credentials::of_store);
-        let found = found.map_err(failed)?;
-        let (record, _) = found.ok_or_else(|| absent(NO_CREDENTIAL, id))?;
+        let found = self.store.describe(which).await.map_err(credentials::of_store);
+        let record = found.map_err(failed)?.ok_or_else(|| absent(NO_CREDENTIAL, id))?;
         Ok(Response::new(self.describe(record)))
     }
 
@@ -173,8 +225,10 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         let id = Arrival::id_of(&request);
         let failed = failing(id);
         let which = request::id(&request.into_inner().id).map_err(failed)?;
-        let deleted = self.delete(which).await.map_err(failed)?;
-        audit("delete", id, &deleted.ok_or_else(|| absent(NO_CREDENTIAL, id))?);
+        let deleted = self.to_the_end(|it| it.delete(which, Audit::new("delete", id))).await;
+        if !deleted.map_err(failed)? {
+            return Err(absent(NO_CREDENTIAL, id));
+        }
         Ok(Response::new(pb::DeleteCredentialResponse {}))
     }
 
@@ -184,14 +238,17 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
     ) -> Result<Response<pb::RevealCredentialResponse>, Status> {
         let id = Arrival::id_of(&request);
         let failed = failing(id);
+        let (audit, which) = (Audit::new("reveal", id), request::id(&request.into_inner().id));
         if !self.reveals {
+            if let Ok(which) = which {
+                audit.denied(&Subject::Credential(which));
+            }
             let why = "credentials.reveal is off: the gateway shows no secret";
             return Err(status::of_gateway(Reason::NotAllowed, why, id));
         }
-        let which = request::id(&request.into_inner().id).map_err(failed)?;
-        let found = self.reveal(which).await.map_err(failed)?;
-        let (record, pair) = found.ok_or_else(|| absent(NO_CREDENTIAL, id))?;
-        audit("reveal", id, &record);
+        let which = which.map_err(failed)?;
+        let found = self.to_the_end(|it| it.reveal(which, audit)).await;
+        let (record, pair) = found.map_err(failed)?.ok_or_else(|| absent(NO_CREDENTIAL, id))?;
         let KeyPair { access_key, secret_key } = pair;
         let secret_key = secret_key.expose_secret().to_owned();
         Ok(Response::new(pb::RevealCredentialResponse {
@@ -228,13 +285,10 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         let id = Arrival::id_of(&request);
         let failed = failing(id);
         let which = request::id(&request.into_inner().id).map_err(failed)?;
-        let dismissed = self.store.dismiss_intent(which).await.map_err(credentials::of_store);
+        let dismissed = self.to_the_end(|it| it.dismiss(which, Audit::new("dismiss", id))).await;
         if !dismissed.map_err(failed)? {
             return Err(absent(NO_INTENT, id));
         }
-        tracing::info!(
-            target: "audit", action = "dismiss", request_id = %id, intent = %which, "key intent"
-        );
         Ok(Response::new(pb::DismissKeyIntentResponse {}))
     }
 }

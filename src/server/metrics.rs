@@ -39,6 +39,7 @@ impl Observed {
         let counts = self.store.counts().await;
         self.metrics.set_store_up(counts.is_ok());
         self.metrics.set_journalled_keys(self.store.journalled());
+        self.metrics.set_keyring_refused(self.store.is_keyring_refused());
         if let Ok(counts) = counts {
             self.note(&counts);
         }

@@ -1,20 +1,18 @@
 //! The gateway's store: opened at the start, and looked after while it is used.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
-use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::Vault;
 use crate::seal::{InvalidKey, Keyring};
-use crate::store::{self, Settings, Store};
+use crate::store::{self, Location, Settings, Store};
 
 /// How often the store is looked after: overdue intents, the emergency journal, and
 /// which keys were used.
@@ -49,7 +47,18 @@ pub(super) async fn open(
         }
         return Ok(Store::in_memory(clock.clone()).await?);
     };
-    Ok(Store::open(settings, clock.clone()).await?)
+    if settings.journal.is_none() {
+        tracing::warn!(
+            "there is no emergency journal: a key that is issued while the database is away is \
+             in memory only until it is back, and a restart loses it; see store.journal_file"
+        );
+    }
+    let store = Store::open(settings, clock.clone()).await?;
+    if let Some(file) = store.journal_held_elsewhere() {
+        let file = file.display();
+        tracing::warn!(%file, "another process holds the emergency journal: it is taken when that ends");
+    }
+    Ok(store)
 }
 
 /// What the configured store is opened with; `None` for one in memory.
@@ -69,45 +78,52 @@ pub(crate) fn settings(config: &Config) -> Result<Option<Settings>, InvalidKey> 
 
 /// The journal's place beside an SQLite file; a server has no place beside it.
 fn beside(url: &str) -> Option<PathBuf> {
-    let path = url.strip_prefix("sqlite:")?;
-    let path = path.strip_prefix("//").unwrap_or(path);
-    let path = path.split('?').next().unwrap_or(path);
-    let path = percent_decode_str(path).decode_utf8().ok()?;
-    Some(PathBuf::from(format!("{path}.journal")))
+    match Location::of(url) {
+        Ok(Location::File(path)) => Some(path.with_added_extension("journal")),
+        _ => None,
+    }
 }
 
-/// Looks after the store until `stop`. `changed` tells that it has other keys.
-pub(super) async fn look_after(
-    store: Store,
-    vaults: Vec<Vault>,
-    changed: Arc<Notify>,
-    stop: CancellationToken,
-) {
-    let (mut rounds, mut rotations) = (interval(ROUND), interval(ROTATION));
-    // What the machine slept through is not made up for.
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    rotations.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Looks after the store until `stop`.
+pub(super) async fn look_after(store: Store, vaults: Vec<Vault>, stop: CancellationToken) {
+    let mut rounds = unhurried(ROUND);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = rounds.tick() => round(&store, &vaults).await,
-            _ = rotations.tick() => rotate(&store, &stop).await,
-            () = changed.notified() => rotate(&store, &stop).await,
         }
     }
     note_uses(&vaults).await;
 }
 
+/// What the machine slept through is not made up for.
+fn unhurried(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
 async fn round(store: &Store, vaults: &[Vault]) {
+    if store.journal_held_elsewhere().is_some() {
+        match store.take_over_journal().await {
+            Ok(true) => tracing::info!("the emergency journal was taken over"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::debug!(error = error.chain(), "the emergency journal is not ours")
+            }
+        }
+    }
     match store.flag_overdue().await {
         Ok(0) => {}
         Ok(count) => tracing::warn!(count, "calls that may have made a key did not end in time"),
-        Err(error) => return tracing::warn!(error = %error, "the store does not answer"),
+        Err(error) => return tracing::warn!(error = error.chain(), "the store does not answer"),
     }
     if store.journalled() > 0 {
         match store.replay_journal().await {
             Ok(count) => tracing::info!(count, "keys of the emergency journal are in the store"),
-            Err(error) => tracing::error!(error = %error, "keys stay in the emergency journal"),
+            Err(error) => {
+                tracing::error!(error = error.chain(), "keys stay in the emergency journal");
+            }
         }
     }
     note_uses(vaults).await;
@@ -119,10 +135,71 @@ async fn note_uses(vaults: &[Vault]) {
     }
 }
 
-/// Brings everything under the first key (S16). What is cut short is taken up the next time.
-async fn rotate(store: &Store, stop: &CancellationToken) {
+/// Has the store use the keys that are offered, and brings everything under the first of
+/// them (S16), until `stop`.
+pub(super) async fn look_after_keys(
+    store: Store,
+    mut offered: watch::Receiver<Option<Keyring>>,
+    stop: CancellationToken,
+) {
+    let (mut rotations, mut retries) = (unhurried(ROTATION), unhurried(ROUND));
+    let mut pending = None;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Ok(()) = offered.changed() => {
+                pending = offered.borrow_and_update().clone().map(Offer::new);
+            }
+            _ = retries.tick(), if pending.is_some() => {}
+            _ = rotations.tick() => rotate(&store, &offered, &stop).await,
+        }
+        if let Some(offer) = &mut pending
+            && offer.is_taken_by(&store).await
+        {
+            pending = None;
+            rotate(&store, &offered, &stop).await;
+        }
+    }
+}
+
+/// Keys that the store does not use yet.
+struct Offer {
+    keyring: Keyring,
+    /// Whether the log has been told why not.
+    is_told: bool,
+}
+
+impl Offer {
+    fn new(keyring: Keyring) -> Self {
+        Self { keyring, is_told: false }
+    }
+
+    /// Offers them. What is refused now may be taken when other replicas have rotated.
+    async fn is_taken_by(&mut self, store: &Store) -> bool {
+        let Err(error) = store.change_keyring(self.keyring.clone()).await else {
+            tracing::info!("the store uses the encryption keys that were read");
+            return true;
+        };
+        if !self.is_told {
+            let error = error.chain();
+            tracing::error!(
+                error,
+                "the encryption keys that were read are not used: those before are"
+            );
+        }
+        self.is_told = true;
+        false
+    }
+}
+
+/// What is cut short, by other keys too, is taken up the next time.
+async fn rotate(
+    store: &Store,
+    offered: &watch::Receiver<Option<Keyring>>,
+    stop: &CancellationToken,
+) {
     let mut total = 0;
-    while !stop.is_cancelled() {
+    while !stop.is_cancelled() && !offered.has_changed().unwrap_or(false) {
         match store.rotate(BATCH).await {
             Ok(done) if done.rewrapped > 0 => total += done.rewrapped,
             Ok(done) => {
@@ -132,7 +209,7 @@ async fn rotate(store: &Store, stop: &CancellationToken) {
                 return;
             }
             Err(error) => {
-                return tracing::warn!(error = %error, "encryption keys are not rotated");
+                return tracing::warn!(error = error.chain(), "encryption keys are not rotated");
             }
         }
     }

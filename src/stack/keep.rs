@@ -104,7 +104,7 @@ impl KeepLayer {
         let reply = inner.call(exchange).await?;
         let change = self.partner.key_change(AccountKey::Deleted, &request, &reply.body);
         if let Ok(Some(KeyChange::Deleted { account })) = change {
-            self.vault.forget(account).await;
+            self.vault.delete(account).await;
         }
         Ok(reply)
     }

@@ -12,6 +12,9 @@ use super::{Cursor, Error, Filter, Name, New, Page, Record, Store};
 /// How often a write starts over when others write the same name.
 const ATTEMPTS: u32 = 100;
 
+/// How many uses are noted in one transaction.
+const CHUNK: usize = 200;
+
 const FIND: &str = concat!(
     "SELECT ",
     credential_columns!(),
@@ -32,6 +35,8 @@ const DELETE_NAMED: &str = concat!(
     "DELETE FROM credentials WHERE partner = $1 AND kind = $2 AND account = $3 RETURNING ",
     credential_columns!()
 );
+const TOUCH: &str = "UPDATE credentials SET last_used = $1 WHERE partner = $2 AND kind = $3 \
+     AND account = $4 AND (last_used IS NULL OR last_used < $1)";
 const LIST: &str = concat!(
     "SELECT ",
     credential_columns!(),
@@ -176,29 +181,30 @@ impl Store {
         Ok(Page::of(items, page_size, |record: &Record| record.id))
     }
 
-    /// Notes when credentials were used. A time before the one that is known is ignored.
+    /// Notes when credentials were used, some hundred at a time, so that however many
+    /// they are each statement has its time. A time before the one that is known is ignored.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]: none of them is noted, or all are.
+    /// [`Error::Unavailable`]: some of them may be noted; noting them again is safe.
     pub async fn touch(&self, used: &[(Name, Timestamp)]) -> Result<(), Error> {
         // In one order everywhere, or two replicas would wait for each other.
         let mut used: Vec<_> = used.iter().filter(|(name, _)| is_storable(name)).collect();
         used.sort();
-        let work = async {
-            let mut connection = self.0.database.acquire().await?;
-            let mut transaction = self.0.database.begin(&mut connection).await?;
-            for (name, time) in used {
-                let query = sqlx::query(
-                    "UPDATE credentials SET last_used = $1 WHERE partner = $2 AND kind = $3 \
-                     AND account = $4 AND (last_used IS NULL OR last_used < $1)",
-                );
-                let query = query.bind(time.as_microsecond()).bind(&name.partner);
-                let query = query.bind(name.kind.as_str()).bind(&name.account);
-                query.execute(&mut *transaction).await?;
-            }
-            Ok(transaction.commit().await?)
-        };
-        self.0.database.within(work).await
+        for chunk in used.chunks(CHUNK) {
+            self.0.database.within(self.touch_all(chunk)).await?;
+        }
+        Ok(())
+    }
+
+    async fn touch_all(&self, used: &[&(Name, Timestamp)]) -> Result<(), Error> {
+        let mut connection = self.0.database.acquire().await?;
+        let mut transaction = self.0.database.begin(&mut connection).await?;
+        for (name, time) in used {
+            let query = sqlx::query(TOUCH).bind(time.as_microsecond()).bind(&name.partner);
+            let query = query.bind(name.kind.as_str()).bind(&name.account);
+            query.execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
     }
 
     /// Keeps `new`, under `id` if the name is not there.
@@ -302,7 +308,10 @@ async fn insert(connection: &mut AnyConnection, new: &Credential) -> Result<bool
 }
 
 /// Says whether the version before was still the current one.
-async fn update(connection: &mut AnyConnection, new: &Credential) -> Result<bool, Error> {
+pub(super) async fn update(
+    connection: &mut AnyConnection,
+    new: &Credential,
+) -> Result<bool, Error> {
     let record = &new.record;
     let query = sqlx::query(UPDATE)
         .bind(record.version)

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
@@ -16,7 +16,7 @@ use sqlx::{
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
-use super::{Error, Settings, postgres, sqlite};
+use super::{Error, Location, Settings, postgres, sqlite};
 
 /// How long a start may wait for the migrations of another one.
 const MIGRATION: Duration = Duration::from_secs(60);
@@ -66,13 +66,11 @@ pub(super) enum Connection {
 // === impl Backend ===
 
 impl Backend {
-    fn of(url: &SecretString) -> Result<Self, Error> {
-        let url = url.expose_secret();
-        match url.split(':').next() {
-            Some("sqlite") if sqlite::is_memory(url) => Ok(Backend::Memory),
-            Some("sqlite") => Ok(Backend::Sqlite),
-            Some("postgres" | "postgresql") => Ok(Backend::Postgres),
-            _ => Err(Error::Settings("the URL of the store is neither sqlite: nor postgres:")),
+    fn of(location: &Location) -> Self {
+        match location {
+            Location::Memory => Backend::Memory,
+            Location::File(_) => Backend::Sqlite,
+            Location::Server => Backend::Postgres,
         }
     }
 
@@ -113,9 +111,10 @@ impl Database {
     /// Opens the database and brings its tables up to date.
     pub(super) async fn open(settings: &Settings) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
-        let backend = Backend::of(&settings.url)?;
         let unreadable = |_| Error::Settings("the URL of the store cannot be read");
         let url = settings.url.expose_secret();
+        let location = Location::of(url).map_err(Error::Settings)?;
+        let backend = Backend::of(&location);
         let options: AnyConnectOptions = url.parse().map_err(unreadable)?;
         let options = options.disable_statement_logging();
         let limit = settings.timeout;
@@ -127,8 +126,8 @@ impl Database {
                 Connections::One(Arc::new(Mutex::new(connection)))
             }
             Backend::Sqlite | Backend::Postgres => {
-                if backend == Backend::Sqlite {
-                    sqlite::create_file(url).await?;
+                if let Location::File(path) = &location {
+                    sqlite::create_file(path).await?;
                 }
                 migrate(backend, &options, limit).await?;
                 let size = settings.max_connections.max(1);
@@ -148,6 +147,14 @@ impl Database {
                 timeout(*limit, operation).await.map_err(|_| late())?
             }
             Connections::One(_) => operation.await,
+        }
+    }
+
+    /// How long one operation may take.
+    pub(super) fn limit(&self) -> Duration {
+        match &self.connections {
+            Connections::Pool { limit, .. } => *limit,
+            Connections::One(_) => Duration::ZERO,
         }
     }
 
@@ -194,7 +201,8 @@ impl Database {
         if self.backend == Backend::Sqlite
             && let Err(error) = self.rows(sqlx::query(sqlite::PURGE)).await
         {
-            tracing::warn!(%error, "the log of the database still holds a deleted record, sealed");
+            let error = error.chain();
+            tracing::warn!(error, "the log of the database still holds a deleted record, sealed");
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 
-use crate::seal::{CannotSeal, InvalidSeal, Unsealable};
+use crate::seal::{CannotSeal, InvalidSeal, KekId, Unsealable};
 
 /// A failed operation of the store.
 #[derive(Debug, thiserror::Error)]
@@ -13,9 +13,13 @@ pub enum Error {
     /// was asked for may have been done; asking again is safe.
     #[error("the store is not available")]
     Unavailable(#[source] Cause),
-    /// A record cannot be opened: its key is not in the keyring, or it was altered.
+    /// A record cannot be opened: it was altered.
     #[error("a record of the store cannot be opened")]
     Corrupt(#[source] Damage),
+    /// A record is sealed with a key that this process has not been given yet. It passes
+    /// when the key is read: another replica was given it before.
+    #[error("a record is sealed with the key {0}, which is not in the keyring")]
+    UnknownKey(KekId),
     /// Records are sealed with keys that the keyring does not hold.
     #[error("records are sealed with keys that are not in the keyring: {}", .0.join(", "))]
     MissingKeys(Vec<String>),
@@ -63,6 +67,17 @@ pub enum Damage {
 // === impl Error ===
 
 impl Error {
+    /// The error and its causes on one line, for the log.
+    pub fn chain(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |it| it.source());
+        let text = causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"));
+        match self {
+            Self::Unkept { journal: Some(kind), .. } => format!("{text}; the journal: {kind}"),
+            Self::Unkept { journal: None, .. } => format!("{text}; there is no journal"),
+            _ => text,
+        }
+    }
+
     pub(super) fn unavailable(what: &'static str) -> Self {
         Self::Unavailable(Cause { what, code: None })
     }
@@ -100,7 +115,10 @@ impl From<CannotSeal> for Error {
 
 impl From<Unsealable> for Error {
     fn from(error: Unsealable) -> Self {
-        Self::Corrupt(Damage::Sealed(error))
+        match error {
+            Unsealable::UnknownKey { kek_id } => Self::UnknownKey(kek_id),
+            Unsealable::Tampered => Self::Corrupt(Damage::Sealed(error)),
+        }
     }
 }
 
@@ -143,3 +161,24 @@ impl fmt::Display for Cause {
 }
 
 impl std::error::Error for Cause {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_tells_every_cause() {
+        let full = Error::unavailable_with(meaning("13"), "13");
+        assert_eq!(
+            full.chain(),
+            "the store is not available: the disk of the database is full (code 13)"
+        );
+        let unkept = Error::Unkept {
+            store: Box::new(Error::unavailable_with(meaning("28P01"), "28P01")),
+            journal: Some(io::ErrorKind::StorageFull),
+        };
+        let told = unkept.chain();
+        assert!(told.contains("the user or the password (code 28P01)"), "{told}");
+        assert!(told.ends_with("; the journal: no storage space"), "{told}");
+    }
+}

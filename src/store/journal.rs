@@ -3,18 +3,23 @@
 //!
 //! A file that is only appended to, each frame forced to the disk before the caller
 //! hears of it, and emptied when everything in it is in the database. It holds sealed
-//! secrets only. A process holds the file for as long as it runs.
+//! secrets only. A process holds the file for as long as it runs; one that finds it held
+//! takes it when the other has ended.
+//!
+//! A disk may hang. So only threads that may block touch the file, one at a time and each
+//! within a bound, and what is in it is known without it.
 
 mod frame;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Mutex as AsyncMutex;
 use uuid::Uuid;
 
 pub(super) use frame::Entry;
@@ -22,36 +27,69 @@ use frame::Frame;
 
 use super::Error;
 
-/// An open journal.
+/// The journal, whether this process holds its file yet or not.
 #[derive(Debug)]
 pub(super) struct Journal {
-    shared: Arc<Mutex<State>>,
+    path: PathBuf,
+    /// `None` while another process holds it.
+    file: Arc<AsyncMutex<Option<Log>>>,
+    entries: Entries,
     limit: Duration,
 }
 
+/// What is in the file and not in the database, by the record's id. Its lock is never
+/// held while the file is worked on.
+#[derive(Clone, Debug, Default)]
+struct Entries(Arc<Mutex<BTreeMap<Uuid, Entry>>>);
+
+/// The file.
 #[derive(Debug)]
-struct State {
-    file: File,
-    /// What is in the file and not in the database, by the record's id.
-    entries: BTreeMap<Uuid, Entry>,
-}
+struct Log(File);
 
 // === impl Journal ===
 
 impl Journal {
     /// Opens the file, or makes it for its owner alone, and reads what is in it. Frames
-    /// that cannot be read are copied to a file beside it.
+    /// that cannot be read are copied to a file beside it. While another process holds
+    /// it, nothing is in it and nothing is taken.
     pub(super) async fn open(path: PathBuf, limit: Duration) -> Result<Self, Error> {
-        let opened = tokio::task::spawn_blocking(move || State::open(&path));
-        let state = opened.await.map_err(io::Error::other).flatten().map_err(Error::Journal)?;
-        Ok(Self { shared: Arc::new(Mutex::new(state)), limit })
+        let (file, entries) = (Arc::default(), Entries::default());
+        let journal = Self { path, file, entries, limit };
+        match journal.take_over().await {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(Error::Journal(error)),
+            _ => Ok(journal),
+        }
     }
 
-    /// Writes an entry. It is on the disk when this returns.
+    /// Takes the file if it is not held by another process any more. Says whether it was
+    /// taken just now.
+    pub(super) async fn take_over(&self) -> io::Result<bool> {
+        self.within(|file, path, entries| {
+            let is_free = file.is_none();
+            if is_free {
+                *file = Some(Log::open(path, entries)?);
+            }
+            Ok(is_free)
+        })
+        .await
+    }
+
+    /// Whether another process held the file when it was last asked for.
+    pub(super) fn is_held_elsewhere(&self) -> bool {
+        // While somebody works on it, it is ours.
+        self.file.try_lock().is_ok_and(|file| file.is_none())
+    }
+
+    /// The file's place.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes an entry. It is on the disk when this returns; it may be when this fails.
     pub(super) async fn append(&self, entry: Entry) -> io::Result<()> {
-        self.with(move |state| {
-            state.write(&Frame::Kept(Box::new(entry.clone())))?;
-            state.entries.insert(entry.credential.record.id, entry);
+        self.with(move |log, entries| {
+            log.write(&Frame::Kept(Box::new(entry.clone())))?;
+            entries.lock().insert(entry.credential.record.id, entry);
             Ok(())
         })
         .await
@@ -59,12 +97,13 @@ impl Journal {
 
     /// Forgets an entry that is in the database now, or that nobody wants any more.
     pub(super) async fn settle(&self, id: Uuid) -> io::Result<()> {
-        self.with(move |state| {
-            match state.entries.keys().any(|other| *other != id) {
-                true => state.write(&Frame::Settled(id))?,
-                false => state.clear()?,
+        self.with(move |log, entries| {
+            let is_last = !entries.lock().keys().any(|other| *other != id);
+            match is_last {
+                false => log.write(&Frame::Settled(id))?,
+                true => log.cut(0)?,
             }
-            state.entries.remove(&id);
+            entries.lock().remove(&id);
             Ok(())
         })
         .await
@@ -72,32 +111,54 @@ impl Journal {
 
     /// What is in the journal and not in the database, oldest first.
     pub(super) fn entries(&self) -> Vec<Entry> {
-        let state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        state.entries.values().cloned().collect()
+        self.entries.lock().values().cloned().collect()
     }
 
-    /// Works on the file, off the runtime's own threads.
+    /// Works on the file, which is taken first if it can be.
     async fn with(
         &self,
-        work: impl FnOnce(&mut State) -> io::Result<()> + Send + 'static,
+        work: impl FnOnce(&mut Log, &Entries) -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
-        let shared = Arc::clone(&self.shared);
-        let done = tokio::task::spawn_blocking(move || {
-            work(&mut shared.lock().unwrap_or_else(PoisonError::into_inner))
-        });
+        self.within(|file, path, entries| match file {
+            Some(log) => work(log, entries),
+            None => work(file.insert(Log::open(path, entries)?), entries),
+        })
+        .await
+    }
+
+    /// Works off the runtime's own threads, one after the other: when the file hangs, so
+    /// does one thread. What is not done in time may still be.
+    async fn within<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Option<Log>, &Path, &Entries) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let (path, entries) = (self.path.clone(), self.entries.clone());
+        let done = async {
+            let mut file = Arc::clone(&self.file).lock_owned().await;
+            tokio::task::spawn_blocking(move || work(&mut file, &path, &entries)).await
+        };
         let done = tokio::time::timeout(self.limit, done).await?;
         done.map_err(io::Error::other).flatten()
     }
 }
 
-// === impl State ===
+// === impl Entries ===
 
-impl State {
-    fn open(path: &Path) -> io::Result<Self> {
+impl Entries {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Log ===
+
+impl Log {
+    fn open(path: &Path, entries: &Entries) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o600);
         let mut file = options.open(path)?;
         file.try_lock()?;
+        warn_if_shown(&file, path)?;
         sync_folder(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
@@ -111,43 +172,46 @@ impl State {
                 "the journal of the store holds frames that cannot be read: keys may be lost"
             );
         }
-        let mut state = Self { file, entries: BTreeMap::new() };
+        let mut found = BTreeMap::new();
         for frame in content.frames {
             match frame {
-                Frame::Kept(entry) => state.entries.insert(entry.credential.record.id, *entry),
-                Frame::Settled(id) => state.entries.remove(&id),
+                Frame::Kept(entry) => found.insert(entry.credential.record.id, *entry),
+                Frame::Settled(id) => found.remove(&id),
             };
         }
-        match state.entries.is_empty() {
-            true => state.clear()?,
-            // A frame that was never whole was never promised to anybody.
-            false => state.cut(content.whole)?,
-        }
-        Ok(state)
+        let mut log = Self(file);
+        // A frame that was never whole was never promised to anybody.
+        log.cut(if found.is_empty() { 0 } else { content.whole })?;
+        *entries.lock() = found;
+        Ok(log)
     }
 
     fn write(&mut self, frame: &Frame) -> io::Result<()> {
-        let before = self.file.metadata()?.len();
+        let before = self.0.metadata()?.len();
         let bytes = frame.to_bytes()?;
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_all());
+        let written = self.0.write_all(&bytes).and_then(|()| self.0.sync_all());
         if written.is_err() {
             // If this fails as well, the next frame still begins on a line of its own.
-            self.file.set_len(before).ok();
+            self.0.set_len(before).ok();
         }
         written
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        if length < self.file.metadata()?.len() {
-            self.file.set_len(length)?;
-            self.file.sync_all()?;
+        if length < self.0.metadata()?.len() {
+            self.0.set_len(length)?;
+            self.0.sync_all()?;
         }
         Ok(())
     }
+}
 
-    fn clear(&mut self) -> io::Result<()> {
-        self.cut(0)
+/// Says that others may read a file that was there.
+fn warn_if_shown(file: &File, path: &Path) -> io::Result<()> {
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        tracing::warn!(file = %path.display(), "others than its owner may use the journal of the store");
     }
+    Ok(())
 }
 
 /// Keeps what cannot be read for somebody to look at, each frame once.

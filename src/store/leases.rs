@@ -17,6 +17,10 @@ const RELEASE: &str = "UPDATE credentials SET lease_holder = NULL, lease_until =
      WHERE partner = $1 AND kind = $2 AND account = $3 AND lease_holder = $4";
 const DUE: &str = "SELECT account FROM credentials WHERE partner = $1 AND kind = $2 \
      AND renews <= $3 AND (lease_holder IS NULL OR lease_until <= $4) ORDER BY renews, id LIMIT $5";
+const POSTPONE: &str = "UPDATE credentials SET renews = $1 + CASE \
+     WHEN ($1 - updated) / 10 < $2 THEN $2 WHEN ($1 - updated) / 10 > $3 THEN $3 \
+     ELSE ($1 - updated) / 10 END \
+     WHERE partner = $4 AND kind = $5 AND account = $6 AND renews <= $1";
 
 // === impl Store ===
 
@@ -57,6 +61,33 @@ impl Store {
             .bind(name.kind.as_str())
             .bind(&name.account)
             .bind(holder.to_string());
+        self.0.database.change(query).await.map(drop)
+    }
+
+    /// How long one operation of the store may take; leases are sized by it.
+    pub(crate) fn limit(&self) -> Duration {
+        self.0.database.limit()
+    }
+
+    /// Puts a credential that is due behind the others that are: until a tenth of the
+    /// time has passed that it was not renewed for, but `least` and at most `most`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it stays due.
+    pub async fn postpone(
+        &self,
+        name: &Name,
+        least: Duration,
+        most: Duration,
+    ) -> Result<(), Error> {
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let query = sqlx::query(POSTPONE)
+            .bind(self.now().as_microsecond())
+            .bind(micros(least))
+            .bind(micros(most))
+            .bind(&name.partner)
+            .bind(name.kind.as_str())
+            .bind(&name.account);
         self.0.database.change(query).await.map(drop)
     }
 

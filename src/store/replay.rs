@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::credentials::{find, version_of};
 use super::journal::Entry;
 use super::row::Credential;
-use super::{Error, Name, New, Record, Store};
+use super::{Error, Name, New, Predecessor, Record, Store};
 
 // === impl Store ===
 
@@ -50,14 +50,30 @@ impl Store {
         now: Timestamp,
         error: Error,
     ) -> Result<Record, Error> {
+        self.journal_after(None, intent, new, id, now, error).await
+    }
+
+    /// Writes a key to the journal, together with what it takes the place of.
+    pub(super) async fn journal_after(
+        &self,
+        before: Option<Predecessor>,
+        intent: Uuid,
+        new: &New,
+        id: Uuid,
+        now: Timestamp,
+        error: Error,
+    ) -> Result<Record, Error> {
         let Some(journal) = &self.0.journal else {
             return Err(Error::Unkept { store: Box::new(error), journal: None });
         };
         let record = version_of(new, id, now, None);
         let credential = Credential::seal(&self.keyring(), record, &new.secret)?;
         let record = credential.record.clone();
-        tracing::error!(%error, "the database does not take a key: it goes to the journal");
-        match journal.append(Entry { intent, credential }).await {
+        tracing::error!(
+            error = error.chain(),
+            "the database does not take a key: it goes to the journal"
+        );
+        match journal.append(Entry { intent, before, credential }).await {
             Ok(()) => Ok(record),
             Err(failure) => {
                 Err(Error::Unkept { store: Box::new(error), journal: Some(failure.kind()) })
@@ -128,9 +144,19 @@ impl Store {
         let work = async {
             let mut connection = self.0.database.acquire().await?;
             let mut transaction = self.0.database.begin(&mut connection).await?;
-            let found = find(&mut transaction, &record.name).await?;
-            if found.is_none_or(|found| self.is_older(&found, record, &new.secret)) {
-                self.write(&mut transaction, &new, record.id, record.created).await?;
+            match &entry.before {
+                Some(before) => {
+                    let written = self.write_after(&mut transaction, before, &new, record.created);
+                    if written.await?.is_none() {
+                        tracing::warn!(id = %record.id, "what a key of the journal was to replace is gone or was replaced by another: the key is dropped");
+                    }
+                }
+                None => {
+                    let found = find(&mut transaction, &record.name).await?;
+                    if found.is_none_or(|found| self.is_older(&found, record, &new.secret)) {
+                        self.write(&mut transaction, &new, record.id, record.created).await?;
+                    }
+                }
             }
             super::intents::remove(&mut transaction, entry.intent).await?;
             Ok(transaction.commit().await?)

@@ -2,12 +2,13 @@
 //! while the store is in use. A round that is cut short is taken up by the next one.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::row::{Credential, credential_columns};
-use super::{Error, Rotation, Store};
+use super::{Error, Record, Rotation, Store};
 use crate::seal::Keyring;
 
 /// How many records are read at a time.
@@ -50,13 +51,13 @@ impl Store {
     }
 
     /// Refuses a keyring that lacks a key which is in use.
-    pub(super) async fn refuse_missing_keys(&self) -> Result<(), Error> {
+    pub(super) async fn refuse_missing_keys(&self, keyring: &Keyring) -> Result<(), Error> {
         let query = sqlx::query("SELECT DISTINCT kek_id FROM credentials");
         let rows = self.0.database.rows(query).await?;
         let id = |row: &AnyRow| Ok(row.try_get::<String, _>("kek_id")?);
         let mut missing = rows.iter().map(id).collect::<Result<BTreeSet<_>, Error>>()?;
         missing.extend(self.journal_kek_ids());
-        for id in self.keyring().ids() {
+        for id in keyring.ids() {
             missing.remove(&id.to_string());
         }
         if missing.is_empty() {
@@ -83,7 +84,7 @@ impl Store {
             Ok(Some(new)) => new,
             Ok(None) => return Ok(false),
             Err(error) => {
-                tracing::error!(%error, id = %old.record.id, "a record of the store cannot be opened");
+                self.tell_unopenable(&old.record, &error);
                 return Ok(false);
             }
         };
@@ -95,10 +96,64 @@ impl Store {
         Ok(self.0.database.change(query).await? == 1)
     }
 
+    /// Once for each record, however often it is met.
+    fn tell_unopenable(&self, record: &Record, error: &Error) {
+        let mut told = self.0.unopenable.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(record.id) {
+            let error = error.chain();
+            tracing::error!(error, id = %record.id, "a record of the store cannot be opened");
+        }
+    }
+
     async fn rotated(&self, keyring: &Keyring, rewrapped: u64) -> Result<Rotation, Error> {
         let first = keyring.first_id().to_string();
         let left = self.0.database.count(sqlx::query(LEFT).bind(&first)).await?;
         let journalled = self.journal_kek_ids().filter(|id| *id != first).count();
         Ok(Rotation { rewrapped, left: left + u64::try_from(journalled).unwrap_or_default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::super::{CredentialKind, Name, New, Origin};
+    use super::*;
+    use crate::clock::Clock;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn s16_a_record_that_no_key_opens_is_logged_once() {
+        let store = Store::in_memory(Clock::system()).await.unwrap();
+        let name =
+            Name { partner: "acme".into(), kind: CredentialKind::KeyPair, account: "M1".into() };
+        let (secret, origin) = ("canary".into(), Origin::Imported);
+        store.put(New { name, secret, expires: None, renews: None, origin }).await.unwrap();
+        let old = store.keyring().first_id();
+        store.set_keyring(Keyring::generate().unwrap());
+        let log = Log::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let logging = tracing::subscriber::set_default(lines);
+        for _ in 0..3 {
+            assert_eq!(store.rotate(10).await.unwrap().left, 1);
+        }
+        drop(logging);
+        let told = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(told.matches("cannot be opened").count(), 1, "{told}");
+        assert!(told.contains(&old.to_string()) && !told.contains("canary"), "{told}");
     }
 }

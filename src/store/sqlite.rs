@@ -1,12 +1,13 @@
 //! What is particular to SQLite: its file, its settings, and that nothing but a write
 //! lock keeps two starts from migrating at once.
 
+use std::fs::Metadata;
 use std::io::ErrorKind;
-use std::str::FromStr as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
 use tokio::fs::OpenOptions;
 use tokio::time::sleep;
@@ -24,26 +25,30 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// in the way, the next one does it.
 pub(super) const PURGE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
-/// Whether a URL means a database without a file.
-pub(super) fn is_memory(url: &str) -> bool {
-    let rest = url.trim_start_matches("sqlite:").trim_start_matches("//");
-    rest.starts_with(":memory:") || rest.contains("mode=memory")
-}
-
 /// Makes the file, for its owner alone; the files beside it get the same mode. An
 /// existing one is not touched, not even opened: closing it would drop the locks that
 /// this process may hold on it.
-pub(super) async fn create_file(url: &str) -> Result<(), Error> {
-    let unusable = |_| Error::Settings("the URL of the store cannot be read");
-    let options = SqliteConnectOptions::from_str(url).map_err(unusable)?;
+pub(super) async fn create_file(path: &Path) -> Result<(), Error> {
     let mut file = OpenOptions::new();
     file.write(true).create_new(true).mode(0o600);
-    match file.open(options.get_filename()).await {
+    match file.open(path).await {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             let what = "the file of the database cannot be made";
             Err(Error::unavailable_with(what, error.kind().to_string()))
         }
-        _ => Ok(()),
+        Err(_) => {
+            warn_if_shown(path).await;
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Says that others may read a file that was there.
+async fn warn_if_shown(path: &Path) {
+    let is_shown = |found: Metadata| found.permissions().mode() & 0o077 != 0;
+    if tokio::fs::metadata(path).await.is_ok_and(is_shown) {
+        tracing::warn!(file = %path.display(), "others than its owner may use the database");
     }
 }
 

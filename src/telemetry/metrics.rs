@@ -27,6 +27,7 @@ pub struct Metrics {
     credentials: Gauges,
     store_up: Gauge,
     journalled_keys: Gauge,
+    keyring_refused: Gauge,
     token_requests: Counters,
 }
 
@@ -56,6 +57,11 @@ impl Default for Metrics {
                 "journalled_keys",
                 "Keys that are in this replica's emergency journal and not in the database",
             ),
+            keyring_refused: registered(
+                &mut registry,
+                "keyring_refused",
+                "Whether the encryption keys that were last read lack one that is in use, and are not used",
+            ),
             token_requests: registered(
                 &mut registry,
                 "token_requests",
@@ -75,6 +81,11 @@ impl Metrics {
     /// Notes how many keys are in the emergency journal.
     pub fn set_journalled_keys(&self, count: usize) {
         self.journalled_keys.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Notes whether encryption keys were refused.
+    pub fn set_keyring_refused(&self, is_refused: bool) {
+        self.keyring_refused.set(i64::from(is_refused));
     }
 
     /// Notes how many intents are open, and how many flagged.
@@ -137,6 +148,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.set_store_up(true);
         metrics.set_journalled_keys(2);
+        metrics.set_keyring_refused(true);
         metrics.set_key_intents(1, 3);
         metrics.set_credentials([("gone", "key_pair", 7)]);
         metrics.set_credentials([("example", "key_pair", 4)]);
@@ -151,6 +163,7 @@ mod tests {
                 "partner_gateway_journalled_keys 2",
                 r#"partner_gateway_key_intents{state="flagged"} 3"#,
                 r#"partner_gateway_key_intents{state="open"} 1"#,
+                "partner_gateway_keyring_refused 1",
                 "partner_gateway_store_up 1",
                 r#"partner_gateway_token_requests_total{partner="example",outcome="issued"} 5"#,
             ]

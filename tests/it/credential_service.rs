@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use partner_gateway::simulator::trolley::{
     SUBMERCHANT_ACCESS_KEY, SUBMERCHANT_ID, SUBMERCHANT_SECRET_KEY,
 };
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -16,6 +18,7 @@ use crate::support::client::Client;
 use crate::support::control::Control;
 use crate::support::gateway::Gateway;
 use crate::support::kept::{create, credentials, metrics, settings, sqlite, use_key};
+use crate::support::postgres::Postgres;
 use crate::support::process::Process;
 
 const SERVICE: &str = "gateway.v1.CredentialService";
@@ -184,11 +187,86 @@ async fn the_last_use_is_noted_within_half_a_minute() {
     use_key(&gateway.client, made["id"].as_str().unwrap()).await.unwrap();
     let noted = async {
         while credentials(&gateway.client).await[0]["lastUseTime"].is_null() {
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    let limit = std::time::Duration::from_secs(30);
+    let limit = Duration::from_secs(30);
     tokio::time::timeout(limit, noted).await.expect("the use is never noted");
+}
+
+/// A secret that cannot be opened is told when it is needed, and by nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_credential_can_be_looked_at_and_deleted() {
+    let (control, folder) = (Control::start().await, tempfile::tempdir().unwrap());
+    let settings = settings(&control, &sqlite(folder.path()));
+    let gateway = Gateway::configured(&format!("credentials.reveal = true\n{settings}")).await;
+    let client = &gateway.client;
+    let mut ids = Vec::new();
+    for account in ["M-1", "M-2"] {
+        let put = call(client, "PutCredential", key_pair(account, "a", "s")).await.unwrap();
+        ids.push(put["id"].clone());
+    }
+    let mut database = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
+    const SWAP: &str = "UPDATE credentials SET secret = \
+        (SELECT other.secret FROM credentials AS other WHERE other.account = 'M-2') \
+        WHERE account = 'M-1'";
+    database.execute(SWAP).await.unwrap();
+    let damaged = json!({"id": ids[0]});
+    let got = call(client, "GetCredential", damaged.clone()).await.unwrap();
+    assert_eq!(got["account"], "M-1");
+    let status = call(client, "RevealCredential", damaged.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+    call(client, "DeleteCredential", damaged).await.unwrap();
+}
+
+/// What was sent to the store may be done: it is, in the cache and in the log as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_goes_on_to_its_end_when_its_caller_is_gone() {
+    let Some(postgres) = Postgres::start() else { return };
+    let (control, folder) = (Control::start().await, tempfile::tempdir().unwrap());
+    let config = folder.path().join("gateway.toml");
+    std::fs::write(&config, settings(&control, &postgres.database().await)).unwrap();
+    let process = Process::serve(&["--config", config.to_str().unwrap()], &[]).await;
+    let client = Client::connect(process.grpc).await;
+    let put = key_pair(SUBMERCHANT_ID, SUBMERCHANT_ACCESS_KEY, SUBMERCHANT_SECRET_KEY);
+    let id = call(&client, "PutCredential", put).await.unwrap()["id"].clone();
+    use_key(&client, SUBMERCHANT_ID).await.unwrap();
+
+    postgres.freeze();
+    let deletion = call(&client, "DeleteCredential", json!({"id": id}));
+    tokio::time::timeout(Duration::from_millis(500), deletion).await.unwrap_err();
+    postgres.thaw();
+    let audited = async |action: &str, result: &str| {
+        let (action, result) =
+            (format!(r#""action":"{action}""#), format!(r#""result":"{result}""#));
+        let is_it = |line: &Value| {
+            let text = line.to_string();
+            line["target"] == "audit" && text.contains(&action) && text.contains(&result)
+        };
+        let told = async {
+            while !process.log().iter().any(is_it) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let limit = Duration::from_secs(10);
+        tokio::time::timeout(limit, told).await.unwrap_or_else(|_| panic!("{action} {result}"));
+    };
+    audited("delete", "done").await;
+    assert!(credentials(&client).await.is_empty());
+    let gone = use_key(&client, SUBMERCHANT_ID).await.unwrap_err();
+    assert_eq!(info(&gone).reason, "PARTNER_CREDENTIAL_MISSING");
+
+    for (rpc, action, result) in [
+        ("DeleteCredential", "delete", "absent"),
+        ("DismissKeyIntent", "dismiss", "absent"),
+        ("RevealCredential", "reveal", "denied"),
+    ] {
+        call(&client, rpc, json!({"id": id})).await.unwrap_err();
+        audited(action, result).await;
+    }
+    postgres.stop();
+    call(&client, "DeleteCredential", json!({"id": id})).await.unwrap_err();
+    audited("delete", "failed").await;
 }
 
 /// S15, S24: the real program, with canaries for secrets; everything that it writes or

@@ -11,7 +11,11 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
+use partner_gateway::clock::Clock;
+use partner_gateway::seal::Keyring;
+use partner_gateway::store::{self, CredentialKind, Name, New, Origin, Store};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -316,6 +320,68 @@ async fn a_rotation_survives_kill_9_on_postgres() {
     let Some(postgres) = Postgres::shared() else { return };
     let folder = tempfile::tempdir().unwrap();
     a_rotation_survives_kill_9_on(&postgres.database().await, folder.path()).await;
+}
+
+/// Has a database of PostgreSQL take nothing from now on, as a standby does, or again.
+async fn set_read_only(url: &str, is_read_only: bool) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let set = format!(
+        "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || \
+         ' SET default_transaction_read_only = {is_read_only}'; END $$"
+    );
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for sql in ["SET default_transaction_read_only = off", &set, end] {
+        connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await.unwrap();
+    }
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_code_is_not_used_while_the_database_takes_nothing() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let sso = Sso::start().await;
+    let url = postgres.database().await;
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let settings =
+        format!("[store]\nurl = \"{url}\"\nencryption_key = \"{key}\"\n{}", sso.settings());
+    let gateway = Gateway::configured(&settings).await;
+    let grant = code(sso.log_in("u-1"));
+    set_read_only(&url, true).await;
+    let status = put(&gateway.client, "", grant.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert_eq!(status.get_details_error_info().unwrap().reason, "STORE_UNAVAILABLE");
+    assert_eq!(sso.requests(), 0);
+    set_read_only(&url, false).await;
+    put(&gateway.client, "", grant).await.unwrap();
+}
+
+/// The statement is the same for both databases, and so is what it does.
+#[tokio::test]
+async fn what_is_due_and_postponed_comes_last_on_postgres() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let settings = store::Settings {
+        url: postgres.database().await.into(),
+        keyring: Keyring::generate().unwrap(),
+        journal: None,
+        timeout: Duration::from_secs(5),
+        max_connections: 2,
+    };
+    let store = Store::open(settings, Clock::system()).await.unwrap();
+    let now = Clock::system().now();
+    let (partner, kind) = ("acme".to_owned(), CredentialKind::UserGrant);
+    let name = |account: &str| Name { partner: partner.clone(), kind, account: account.to_owned() };
+    for (account, second) in [("a", 100), ("b", 200), ("c", 300)] {
+        let renews = Some(jiff::Timestamp::from_second(second).unwrap());
+        let (name, secret, origin) = (name(account), "s".into(), Origin::Imported);
+        store.put(New { name, secret, expires: None, renews, origin }).await.unwrap();
+    }
+    let (zero, minute) = (Duration::ZERO, Duration::from_secs(60));
+    store.postpone(&name("a"), zero, zero).await.unwrap();
+    store.postpone(&name("b"), minute, minute).await.unwrap();
+    let later = now.checked_add(jiff::SignedDuration::from_secs(30)).unwrap();
+    let due = store.due(&partner, kind, later, 9).await.unwrap();
+    assert_eq!(due, [name("c"), name("a")]);
 }
 
 #[tokio::test]

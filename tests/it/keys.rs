@@ -15,7 +15,7 @@ use crate::support::client::Client;
 use crate::support::control::Control;
 use crate::support::gateway::Gateway;
 use crate::support::kept::{
-    CREATE, CREATED_AT, KEY, create, credentials, intents, metrics, settings, sqlite, use_key,
+    CREATE, CREATED_AT, KEY, USE, create, credentials, intents, metrics, settings, sqlite, use_key,
 };
 use crate::support::postgres::Postgres;
 use crate::support::process::{FREE, run};
@@ -332,4 +332,46 @@ async fn s14_a_key_that_nothing_takes_is_returned_used_and_tried_again() {
     until("the key is kept", kept).await;
     until("its intent is gone", async || intents(&gateway.client).await.is_empty()).await;
     use_key(&gateway.client, id(&made)).await.unwrap();
+}
+
+/// The partner refuses it once, while it is nowhere but in memory: that is no reason to
+/// let go of the only copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn s14_a_key_that_nothing_takes_outlives_a_refusal() {
+    let Some(postgres) = Postgres::start() else { return };
+    let control = Control::start().await;
+    let settings = settings(&control, &postgres.database().await);
+    let gateway = Gateway::configured(&settings).await;
+    let made = created_without_store(&gateway.client, &control, &postgres).await;
+    let refusal = json!({"partner": "trolley", "fault": {"kind": "status", "status": 401}});
+    control.fault(refusal).await;
+    let answer = use_key(&gateway.client, id(&made)).await.unwrap();
+    assert_eq!(answer.metadata.get("x-gateway-attempts").unwrap(), "2");
+
+    postgres.thaw();
+    until("its intent is gone", async || intents(&gateway.client).await.is_empty()).await;
+    assert_eq!(credentials(&gateway.client).await[0]["account"], made["id"]);
+    let other = Gateway::configured(&settings).await;
+    use_key(&other.client, id(&made)).await.unwrap();
+}
+
+/// What is known of a key is a minute old, and its callers have no time to wait for a
+/// store that does not answer. One thread, so that the minute can be skipped.
+#[tokio::test]
+async fn while_the_store_is_frozen_callers_with_short_deadlines_use_the_key_they_used() {
+    let Some(postgres) = Postgres::start() else { return };
+    let control = Control::start().await;
+    let gateway = Gateway::configured(&settings(&control, &postgres.database().await)).await;
+    let made = create(&gateway.client, "Acme").await.unwrap().reply;
+    use_key(&gateway.client, id(&made)).await.unwrap();
+    postgres.freeze();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    for _ in 0..5 {
+        let mut request = tonic::Request::new(json!({"submerchantId": id(&made)}));
+        request.set_timeout(Duration::from_secs(1));
+        gateway.client.call_with(USE, request).await.unwrap();
+    }
+    postgres.thaw();
 }

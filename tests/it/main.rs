@@ -32,3 +32,4 @@ mod trustap_errors;
 mod trustap_f2f;
 mod trustap_grants;
 mod trustap_online;
+mod upkeep;

@@ -58,6 +58,7 @@ on_both! {
     secrecy::s15_a_damaged_record_is_an_error_for_itself_alone,
     secrecy::s15_a_start_without_a_key_that_is_in_use_names_it,
     secrecy::s16_all_records_come_under_the_first_key_while_they_are_used,
+    secrecy::s16_replicas_rotate_in_two_phases,
     secrecy::s16_a_rotation_that_is_killed_is_taken_up_again,
     secrecy::s16_what_no_key_opens_does_not_keep_the_others_from_rotating,
     journal::s14_a_key_goes_to_the_journal_and_from_there_to_the_database,

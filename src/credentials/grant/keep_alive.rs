@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
+use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::renewal::{Failure, Renewal, When};
+use crate::credentials::token::Refusal;
 use crate::random::Random;
 use crate::store::{CredentialKind, Name};
 
@@ -28,7 +30,10 @@ const BATCH: u32 = 64;
 const AT_ONCE: usize = 4;
 /// Between two batches when more are due.
 const BETWEEN: Duration = Duration::from_secs(1);
-/// How many of a batch may fail before the rest is left for later.
+/// How long a grant that fails by itself waits behind the others, at least and at most; a
+/// tenth of its age in between, so that a short life holds some more tries.
+const POSTPONED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+/// How many of a batch the endpoint may fail before the rest is left for later.
 const FAILURES: usize = 2 * AT_ONCE;
 
 /// Renews what is due until `stop`.
@@ -50,7 +55,7 @@ pub(super) async fn run(renewal: Arc<Renewal>, stop: CancellationToken) {
 
 /// How a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
+pub(super) enum Round {
     /// Nothing more is due.
     Done,
     /// There may be more.
@@ -59,7 +64,8 @@ enum Round {
     Failed,
 }
 
-async fn round(renewal: &Renewal, stop: &CancellationToken) -> Round {
+pub(super) async fn round(renewal: &Renewal, stop: &CancellationToken) -> Round {
+    renewal.bring_all_home().await;
     let (partner, now) = (renewal.endpoint.partner.name(), renewal.clock.now());
     let due = renewal.store.due(partner, CredentialKind::UserGrant, now, BATCH).await;
     let Ok(due) = due else { return Round::Failed };
@@ -82,11 +88,25 @@ async fn round(renewal: &Renewal, stop: &CancellationToken) -> Round {
     }
 }
 
-/// Renews one. Says whether the token endpoint answered as it should.
+/// Renews one. What fails goes behind the others, or the oldest failures would be all that
+/// is ever tried. Says whether the others may be tried: `false` when the token endpoint or
+/// the store fails, whoever's grant it is.
 async fn renew(renewal: &Renewal, name: &Name) -> bool {
     // The access token is not for anybody.
-    match renewal.renew(&name.account, When::Due).await {
-        Ok(_) | Err(Failure::Absent | Failure::Ended | Failure::NotDue) => true,
-        Err(Failure::Refused(_) | Failure::Store) => false,
-    }
+    let is_general = match renewal.renew(&name.account, When::Due).await {
+        Ok(_) | Err(Failure::Absent | Failure::Ended | Failure::NotDue) => return true,
+        Err(Failure::Refused(refusal)) => is_general(&refusal),
+        Err(Failure::Store) => false,
+    };
+    let (least, most) = if is_general { (Duration::ZERO, Duration::ZERO) } else { POSTPONED };
+    let postponed = renewal.store.postpone(name, least, most).await;
+    postponed.is_ok() && !is_general
+}
+
+/// Whether the next grant would fare no better: there was no answer, or one that tells of
+/// the endpoint or of the client.
+fn is_general(refusal: &Refusal) -> bool {
+    let tells_of_endpoint = |status: StatusCode| matches!(status.as_u16(), 429 | 502..=504);
+    let is_wish = refusal.retry_after.is_some();
+    is_wish || refusal.refuses_client || refusal.status.is_none_or(tells_of_endpoint)
 }

@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -23,15 +26,26 @@ pub(super) enum Kept {
     /// The refresh token that counts.
     Live(SecretString),
     /// The partner refused it for good.
-    Ended,
+    Ended(Refused),
 }
+
+/// Which refresh token was refused, the one of the version before: its successor, if
+/// another replica is just about to write it, is as good as before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused(Option<String>);
 
 /// The JSON.
 #[derive(Deserialize, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum Stored<T> {
-    Live { refresh_token: T },
-    Ended,
+    Live {
+        refresh_token: T,
+    },
+    Ended {
+        /// The token's SHA-256. Records of earlier versions have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
 }
 
 /// When a grant ends, and when it is renewed at the latest.
@@ -48,7 +62,7 @@ impl Kept {
     pub(super) fn read(secret: &SecretString) -> Option<Self> {
         Some(match serde_json::from_str(secret.expose_secret()).ok()? {
             Stored::Live { refresh_token } => Kept::Live(refresh_token),
-            Stored::Ended => Kept::Ended,
+            Stored::Ended { refused } => Kept::Ended(Refused(refused)),
         })
     }
 
@@ -56,9 +70,18 @@ impl Kept {
     pub(super) fn to_secret(&self) -> Result<SecretString, serde_json::Error> {
         let stored = match self {
             Kept::Live(token) => Stored::Live { refresh_token: token.expose_secret() },
-            Kept::Ended => Stored::Ended,
+            Kept::Ended(refused) => Stored::Ended { refused: refused.0.clone() },
         };
         serde_json::to_string(&stored).map(SecretString::from)
+    }
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// By this token.
+    pub(super) fn of(token: &SecretString) -> Self {
+        Self(Some(STANDARD.encode(digest(&SHA256, token.expose_secret().as_bytes()))))
     }
 }
 
@@ -106,8 +129,11 @@ mod tests {
         assert_eq!(live.expose_secret(), r#"{"state":"live","refresh_token":"rt\"1"}"#);
         let Some(Kept::Live(token)) = Kept::read(&live) else { panic!() };
         assert_eq!(token.expose_secret(), "rt\"1");
-        let ended = Kept::Ended.to_secret().unwrap();
-        assert!(matches!(Kept::read(&ended), Some(Kept::Ended)));
+        let ended = Kept::Ended(Refused::of(&"rt".into())).to_secret().unwrap();
+        assert!(ended.expose_secret().starts_with(r#"{"state":"ended","refused":""#));
+        let Some(Kept::Ended(refused)) = Kept::read(&ended) else { panic!() };
+        assert_eq!(refused, Refused::of(&"rt".into()));
+        assert!(matches!(Kept::read(&r#"{"state":"ended"}"#.into()), Some(Kept::Ended(_))));
         for other in ["", "{}", "rt-1", r#"{"state":"new"}"#, r#"{"state":"live"}"#] {
             assert!(Kept::read(&other.into()).is_none(), "{other}");
         }

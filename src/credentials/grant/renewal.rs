@@ -6,25 +6,26 @@
 //! in the store, or in its emergency journal, or, when both fail, here in memory, written
 //! by the next renewal before anything else.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::endpoint::{self, Endpoint, Granted};
-use super::kept::{self, Kept, Times};
+use super::kept::{self, Kept, Refused, Times};
+use super::left::{Left, Place};
 use crate::clock::Clock;
 use crate::credentials::token::{Issued, Refusal};
-use crate::store::{Name, New, Record, Store};
+use crate::store::{Name, New, Predecessor, Record, Store};
 
-/// How long a renewal may hold the lease: a request and what the store takes.
-const LEASE: Duration = endpoint::REQUEST.saturating_mul(2);
-/// How long to wait for the lease. Longer than it lasts, so that one of a replica that is
+/// What a lease lasts beside the request and the store's operations.
+const MARGIN: Duration = Duration::from_secs(2);
+/// How many operations of the store there are in a round at most.
+const OPERATIONS: u32 = 4;
+/// How much longer than a lease lasts to wait for it, so that one of a replica that is
 /// gone is waited out.
-const PATIENCE: Duration = LEASE.saturating_add(Duration::from_secs(5));
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two tries to get the lease.
 const POLL: Duration = Duration::from_millis(100);
 /// How often a renewal starts over because the grant was replaced meanwhile.
@@ -35,19 +36,8 @@ pub(super) struct Renewal {
     pub(super) endpoint: Endpoint,
     pub(super) store: Store,
     pub(super) clock: Clock,
-    /// What the store did not take, by user.
-    pub(super) left: Mutex<Left>,
-}
-
-/// What is left to do when the store is back.
-#[derive(Default)]
-pub(super) struct Left {
-    /// Refresh tokens that neither the store nor its journal has, each with the version of
-    /// the record that they are to replace.
-    unkept: BTreeMap<String, (i64, New)>,
-    /// The holders of leases that could not be given up: who begins with such a one need
-    /// not wait for its end.
-    unreleased: BTreeMap<String, Uuid>,
+    /// What the store did not take.
+    pub(super) left: Left,
 }
 
 /// Which renewals are wanted.
@@ -80,55 +70,95 @@ impl Renewal {
     /// Renews the grant of `user`.
     pub(super) async fn renew(&self, user: &str, when: When) -> Result<Issued, Failure> {
         let name = self.name(user);
-        let left = self.left().unreleased.remove(user);
+        self.bring_home(&name).await?;
+        let left = self.left.take_holder(user);
         let holder = left.unwrap_or_else(Uuid::new_v4);
         if let Err(failure) = self.lease(&name, holder).await {
-            self.left().unreleased.extend(left.map(|holder| (name.account, holder)));
+            if let Some(holder) = left {
+                self.left.note_holder(user, holder);
+            }
             return Err(failure);
         }
-        let renewed = self.renew_leased(&name, when).await;
+        let renewed = self.renew_leased(&name, holder, when).await;
         if when == When::Now && renewed.is_ok() {
             // For lists only.
             let _ = self.store.touch(&[(name.clone(), self.clock.now())]).await;
         }
         if self.store.release(&name, holder).await.is_err() {
-            self.left().unreleased.insert(name.account, holder);
+            self.left.note_holder(user, holder);
         }
         renewed
     }
 
-    /// Forgets what of `user` is only here.
-    pub(super) fn forget(&self, user: &str) {
-        self.left().unkept.remove(user);
+    /// Brings the grants to the store that are in memory only, whoever asks for them.
+    pub(super) async fn bring_all_home(&self) {
+        for user in self.left.users() {
+            if let Err(error) = self.left.keep(&user, &self.store).await {
+                tracing::warn!(
+                    error = error.chain(),
+                    "the refresh token of a user is in memory only"
+                );
+                return;
+            }
+        }
     }
 
     pub(super) fn name(&self, user: &str) -> Name {
         kept::name(self.endpoint.partner.name(), user)
     }
 
-    async fn lease(&self, name: &Name, holder: Uuid) -> Result<(), Failure> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            // Nobody gets a lease on what is not kept.
-            self.read(name).await?;
-            if self.store.journalled() > 0 {
-                // Versions count in the database only. What fails is tried again.
-                let _ = self.store.replay_journal().await;
+    /// Brings to the database what of the grant is elsewhere: the refresh token there is
+    /// used up then, and must be neither shown again nor taken for the state of things.
+    async fn bring_home(&self, name: &Name) -> Result<(), Failure> {
+        self.left.keep(&name.account, &self.store).await.map_err(away)?;
+        if self.store.is_journalled(name) {
+            // Others' entries may fail as they like, and this one's is seen below.
+            if let Err(error) = self.store.replay_journal().await {
+                tracing::warn!(error = error.chain(), "a user's grant is in the journal only");
             }
-            if self.store.lease(name, holder, LEASE).await.map_err(away)? {
-                return Ok(());
-            }
-            if Instant::now() >= end {
-                let problem = "another replica is renewing the grant";
-                return Err(Failure::Refused(Refusal::transient(problem)));
-            }
-            sleep(POLL).await;
+        }
+        self.is_home(name)
+    }
+
+    fn is_home(&self, name: &Name) -> Result<(), Failure> {
+        match self.store.is_journalled(name) {
+            true => Err(Failure::Store),
+            false => Ok(()),
         }
     }
 
-    async fn renew_leased(&self, name: &Name, when: When) -> Result<Issued, Failure> {
-        self.keep_what_is_left(name).await?;
-        for _ in 0..ROUNDS {
+    async fn lease(&self, name: &Name, holder: Uuid) -> Result<(), Failure> {
+        let end = Instant::now() + self.ttl() + PATIENCE;
+        loop {
+            // Nobody gets a lease on what is not kept.
+            self.read(name).await?;
+            match self.extend(name, holder).await {
+                Err(Failure::Refused(_)) if Instant::now() < end => sleep(POLL).await,
+                leased => return leased,
+            }
+        }
+    }
+
+    /// Takes the lease, or takes it for longer.
+    async fn extend(&self, name: &Name, holder: Uuid) -> Result<(), Failure> {
+        if self.store.lease(name, holder, self.ttl()).await.map_err(away)? {
+            return Ok(());
+        }
+        let problem = "another replica is renewing the grant";
+        Err(Failure::Refused(Refusal::transient(problem)))
+    }
+
+    /// How long a round may hold the lease: a request and what the store takes.
+    fn ttl(&self) -> Duration {
+        endpoint::REQUEST + self.store.limit() * OPERATIONS + MARGIN
+    }
+
+    async fn renew_leased(&self, name: &Name, holder: Uuid, when: When) -> Result<Issued, Failure> {
+        for round in 0..ROUNDS {
+            if round > 0 {
+                self.lease(name, holder).await?;
+            }
+            self.is_home(name)?;
             let (record, token) = self.read(name).await?;
             if when == When::Due && record.renews.is_none_or(|renews| self.clock.now() < renews) {
                 return Err(Failure::NotDue);
@@ -140,7 +170,7 @@ impl Renewal {
                     }
                 }
                 Err(endpoint::Failure::Grant) => {
-                    if self.end(&record).await {
+                    if self.end(&record, &token).await {
                         return Err(Failure::Ended);
                     }
                 }
@@ -159,48 +189,49 @@ impl Renewal {
         granted: Granted,
     ) -> Result<Option<Result<Issued, Refusal>>, Failure> {
         let times = Times::of(granted.life, self.clock.now());
-        let is_rotated = granted.refresh_token.is_some();
         let token = granted.refresh_token.as_ref().unwrap_or(used);
         let new = kept::new(record.name.clone(), token, times, record.origin);
         let new = new.ok_or(Failure::Store)?;
-        let Times { expires, renews } = times;
-        let replaced =
-            self.store.replace(&record.name, record.version, &new.secret, expires, renews).await;
-        match replaced {
-            Ok(true) => Ok(Some(granted.access)),
-            Ok(false) => Ok(None),
-            // The one before still counts: nothing is lost.
-            Err(_) if !is_rotated => Ok(Some(granted.access)),
-            Err(_) => {
-                self.keep(record.version, new).await?;
-                Ok(Some(granted.access))
+        // Some endpoints repeat the one that still counts.
+        if token.expose_secret() != used.expose_secret() {
+            let is_kept = self.keep(before(record, used)?, new).await?;
+            return Ok(is_kept.then_some(granted.access));
+        }
+        let New { name, secret, expires, renews, .. } = &new;
+        let replaced = self.store.replace(name, record.version, secret, *expires, *renews).await;
+        // If the store is away the one before still counts: nothing is lost.
+        Ok(replaced.unwrap_or(true).then_some(granted.access))
+    }
+
+    /// Keeps a rotated token, or else holds it. `false` if its record has become another
+    /// meanwhile.
+    async fn keep(&self, before: Predecessor, new: New) -> Result<bool, Failure> {
+        match self.store.succeed(&before, new.clone()).await {
+            Ok(kept) => {
+                if kept.is_none() {
+                    tracing::warn!(
+                        credential = %before.id(),
+                        "a user's grant was put anew or deleted while it was renewed"
+                    );
+                }
+                Ok(kept.is_some())
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = error.chain(),
+                    "the refresh token of a user is in memory only"
+                );
+                self.left.hold(new, Place::Of(before));
+                Err(Failure::Store)
             }
         }
     }
 
-    /// Writes what the database did not take to the journal, or else notes it.
-    async fn keep(&self, version: i64, new: New) -> Result<(), Failure> {
-        let Err(error) = self.store.keep(new.clone()).await else { return Ok(()) };
-        tracing::error!(%error, "the refresh token of a user is in memory only");
-        self.left().unkept.insert(new.name.account.clone(), (version, new));
-        Err(Failure::Store)
-    }
-
-    /// Writes what could not be written before. What has been replaced since is forgotten.
-    async fn keep_what_is_left(&self, name: &Name) -> Result<(), Failure> {
-        let left = self.left().unkept.get(&name.account).cloned();
-        let Some((version, new)) = left else { return Ok(()) };
-        let New { secret, expires, renews, .. } = &new;
-        self.store.replace(name, version, secret, *expires, *renews).await.map_err(away)?;
-        self.left().unkept.remove(&name.account);
-        Ok(())
-    }
-
     /// Notes that the partner takes the grant no more. `false` if it was replaced by
     /// another meanwhile, of which nothing is known.
-    async fn end(&self, record: &Record) -> bool {
+    async fn end(&self, record: &Record, token: &SecretString) -> bool {
         let Times { expires, renews } = Times::ended(self.clock.now());
-        let Ok(secret) = Kept::Ended.to_secret() else { return true };
+        let Ok(secret) = Kept::Ended(Refused::of(token)).to_secret() else { return true };
         let ended = self.store.replace(&record.name, record.version, &secret, expires, renews);
         // If the store is away, it is asked and noted again later.
         let is_current = ended.await.unwrap_or(true);
@@ -219,21 +250,28 @@ impl Renewal {
         let (record, secret) = found.ok_or(Failure::Absent)?;
         match Kept::read(&secret) {
             Some(Kept::Live(token)) => Ok((record, token)),
-            Some(Kept::Ended) => Err(Failure::Ended),
+            Some(Kept::Ended(_)) => Err(Failure::Ended),
             None => {
                 tracing::error!(credential = %record.id, "a kept grant cannot be read");
                 Err(Failure::Store)
             }
         }
     }
+}
 
-    fn left(&self) -> MutexGuard<'_, Left> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+/// What the successor of the token `used` takes the place of: the record as it was read,
+/// or with that token still, or as ended for that token. Whoever ended it was shown what
+/// is used up, and the successor is good.
+fn before(record: &Record, used: &SecretString) -> Result<Predecessor, Failure> {
+    let mut before = Predecessor::of(record);
+    for state in [Kept::Live(used.clone()), Kept::Ended(Refused::of(used))] {
+        before = before.or(&state.to_secret().map_err(|_| Failure::Store)?);
     }
+    Ok(before)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
 fn away(error: crate::store::Error) -> Failure {
-    tracing::warn!(%error, "a user's grant cannot be read");
+    tracing::warn!(error = error.chain(), "a user's grant cannot be read");
     Failure::Store
 }

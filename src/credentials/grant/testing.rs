@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::{Grants, Means, PostForm};
@@ -35,6 +36,8 @@ pub(crate) enum Fault {
     NoAccessToken,
     /// Refuses the client.
     InvalidClient,
+    /// Does it, and answers when the test says so.
+    Held,
     /// Never answers.
     Silence,
 }
@@ -51,6 +54,9 @@ struct State {
     requests: Vec<String>,
     faults: VecDeque<Fault>,
     keeps_refresh_token: bool,
+    /// The answer to what is not good, if it is not `invalid_grant`.
+    unknown: Option<u16>,
+    released: Arc<Notify>,
     tells_no_user: bool,
 }
 
@@ -84,6 +90,16 @@ impl Sso {
         self.0.lock().unwrap().keeps_refresh_token = true;
     }
 
+    /// Answers with this status to what is not good.
+    pub(crate) fn answer_unknown(&self, status: u16) {
+        self.0.lock().unwrap().unknown = Some(status);
+    }
+
+    /// Gives the answer that is held.
+    pub(crate) fn release(&self) {
+        self.0.lock().unwrap().released.notify_one();
+    }
+
     /// Answers have no ID token.
     pub(crate) fn tell_no_user(&self) {
         self.0.lock().unwrap().tells_no_user = true;
@@ -110,7 +126,11 @@ impl Sso {
                 if sso.is_silent() {
                     return std::future::pending().await;
                 }
-                sso.answer(form)
+                let (answer, held) = sso.answer(form);
+                if let Some(released) = held {
+                    released.notified().await;
+                }
+                answer
             })
         })
     }
@@ -119,11 +139,15 @@ impl Sso {
         matches!(self.0.lock().unwrap().faults.front(), Some(Fault::Silence))
     }
 
-    fn answer(&self, form: &str) -> Result<Reply, Error> {
+    fn answer(&self, form: &str) -> (Result<Reply, Error>, Option<Arc<Notify>>) {
         let mut state = self.0.lock().unwrap();
+        if let Some(Fault::Held) = state.faults.front() {
+            state.faults.pop_front();
+            return (Ok(state.issue(form)), Some(Arc::clone(&state.released)));
+        }
         let broken = || Err(Error::new(Kind::Unreachable, Outcome::Unknown));
-        match state.faults.pop_front() {
-            None | Some(Fault::Silence) => Ok(state.issue(form)),
+        let answer = match state.faults.pop_front() {
+            None | Some(Fault::Silence | Fault::Held) => Ok(state.issue(form)),
             Some(Fault::Busy) => Ok(reply(503, &json!({}))),
             Some(Fault::NotReached) => broken(),
             Some(Fault::InvalidClient) => Ok(reply(401, &json!({"error": "invalid_client"}))),
@@ -136,7 +160,8 @@ impl Sso {
                 let refresh = &state.current;
                 Ok(reply(200, &json!({"refresh_token": refresh, "token_type": "other"})))
             }
-        }
+        };
+        (answer, None)
     }
 }
 
@@ -148,7 +173,10 @@ impl State {
         };
         let shown = member("refresh_token").or_else(|| member("code"));
         if shown.is_none() || shown != self.current {
-            return reply(400, &json!({"error": "invalid_grant"}));
+            return match self.unknown {
+                Some(status) => reply(status, &json!({})),
+                None => reply(400, &json!({"error": "invalid_grant"})),
+            };
         }
         self.issued += 1;
         let number = self.issued;
@@ -161,6 +189,9 @@ impl State {
         });
         if is_code || !self.keeps_refresh_token {
             self.current = Some(format!("rt-{number}"));
+            answer["refresh_token"] = json!(self.current);
+        } else if number % 2 == 1 {
+            // Whether the one that still counts is repeated differs from one to the next.
             answer["refresh_token"] = json!(self.current);
         }
         if !self.tells_no_user {
@@ -193,6 +224,11 @@ impl Time {
     pub(crate) fn clock(&self) -> Clock {
         let now = Arc::clone(&self.0);
         Clock::from_fn(move || Timestamp::from_second(now.load(Ordering::SeqCst)).unwrap())
+    }
+
+    /// Lets seconds pass for the time of day alone, as for a process that was stopped.
+    pub(crate) fn jump(&self, seconds: u32) {
+        self.0.fetch_add(i64::from(seconds), Ordering::SeqCst);
     }
 
     /// Lets seconds pass without waiting. tokio's clock stands still only for that: while

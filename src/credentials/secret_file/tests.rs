@@ -1,4 +1,5 @@
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -168,4 +169,32 @@ fn o12_debug_and_problems_show_no_secret() {
     files.add("test", [source.clone()], |_| Ok(()));
     let problem = access_key(&"can ary".into()).unwrap_err();
     assert!(!format!("{files:?} {source:?} {problem}").contains("canary"));
+}
+
+/// Nobody writes to the pipe: whoever opens it waits. So does a file of a server that is
+/// away.
+#[tokio::test]
+async fn s19_a_file_that_hangs_does_not_keep_the_others_from_being_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pipe, file) = (folder.path().join("pipe"), folder.path().join("file"));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    std::fs::write(&file, "0").unwrap();
+    let (files, (taken, mut seen)) = (SecretFiles::default(), tokio::sync::mpsc::channel(9));
+    files.add("hangs", [Source { text: "0".into(), file: Some(pipe.clone()) }], |_| Ok(()));
+    files.add("is read", [Source { text: "0".into(), file: Some(file.clone()) }], move |texts| {
+        taken.try_send(texts[0].expose_secret().to_owned()).map_err(|error| error.to_string())
+    });
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    tasks.spawn(files.watch(Duration::from_millis(10), stop.clone()));
+    for text in ["1", "2"] {
+        std::fs::write(&file, text).unwrap();
+        let next = timeout(3 * PATIENCE, seen.recv()).await;
+        // The thread that waits for the pipe would outlive the test.
+        if next.is_err() || text == "2" {
+            std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        }
+        assert_eq!(next.unwrap().unwrap(), text);
+    }
+    stop.cancel();
 }

@@ -1,106 +1,211 @@
 //! Key pairs that were read from the store of late.
+//!
+//! | what is known of an account | a call |
+//! |---|---|
+//! | a key that is held because nothing has taken it | goes on with it |
+//! | a key, read within [`LIFE`] | goes on with it |
+//! | a key, read before that | begins a look, and goes on with the key if that takes long |
+//! | the same, while a look is under way | goes on with it |
+//! | a key that the partner has refused, or that was just written | begins or joins a look; goes on with the key only if the store is away |
+//! | that it had none, within [`ABSENCE`] | is told so |
+//! | nothing | begins or joins a look |
+//!
+//! There is one look at a time for each account. Its result counts for nobody who asks
+//! after a later change.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use lru::LruCache;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::held::Held;
+use super::is_outage;
 use crate::credentials::KeyPair;
+use crate::store;
 
 /// How long a key is used without looking into the store: what another replica changed
 /// is seen within this time.
-const LIFE: Duration = Duration::from_secs(60);
-/// How long one call's look into the store, or its failure, spares the others theirs.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const LIFE: Duration = Duration::from_secs(60);
+/// How long the failure of a look spares the store another.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an account without a key is not asked for again.
+pub(super) const ABSENCE: Duration = Duration::from_secs(3);
 /// More accounts than call within a minute.
 const CAPACITY: usize = 10_000;
+/// Accounts without a key are callers' own words: few and short ones are remembered, and
+/// never instead of a key.
+const ABSENT_CAPACITY: usize = 1_000;
+const LONGEST_ABSENT: usize = 256;
+
+/// What the store has of an account, or why it does not tell.
+pub(super) type Looked = Result<Option<KeyPair>, Arc<store::Error>>;
+/// A look into the store; `None` while it is under way.
+pub(super) type Look = watch::Receiver<Option<Looked>>;
+/// Ends a look.
+pub(super) type Looking = watch::Sender<Option<Looked>>;
 
 /// The cache. It is bounded, but for keys that are nowhere else.
 pub(super) struct Opened {
     pairs: LruCache<String, Entry>,
+    absent: LruCache<String, Instant>,
+    /// What is under way. No more than calls are.
+    looks: HashMap<String, Look>,
     /// Keys that neither the database nor the journal has taken yet.
-    unkept: HashMap<String, KeyPair>,
-    /// Counts what was closed: what was read before must not be put in afterwards.
-    generation: u64,
+    unkept: HashMap<String, Held>,
 }
 
 struct Entry {
     pair: KeyPair,
-    until: Instant,
+    /// Until when it counts; `None` if the store has to be asked before.
+    until: Option<Instant>,
 }
 
 /// What is known of an account's key.
 pub(super) enum Found {
-    /// To be used.
-    Current(KeyPair),
-    /// To be used if the store does not answer.
-    Stale(KeyPair),
-    /// The store has to be asked.
-    Nothing,
+    /// To be used, or that there is none.
+    Known(Option<KeyPair>),
+    /// To be used if the look does not end soon.
+    Stale(KeyPair, Look),
+    /// The look tells.
+    Asked(Look),
 }
+
+// === impl Opened ===
 
 impl Default for Opened {
     fn default() -> Self {
+        let size = |size| NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN);
         Self {
-            pairs: LruCache::new(NonZeroUsize::new(CAPACITY).unwrap_or(NonZeroUsize::MIN)),
+            pairs: LruCache::new(size(CAPACITY)),
+            absent: LruCache::new(size(ABSENT_CAPACITY)),
+            looks: HashMap::new(),
             unkept: HashMap::new(),
-            generation: 0,
         }
     }
 }
 
 impl Opened {
-    /// The key of `account`, and what [`put`](Self::put) wants to be told. Whoever is told
-    /// that it is stale looks into the store; the others use it meanwhile.
-    pub(super) fn find(&mut self, account: &str) -> (Found, u64) {
-        let (now, generation) = (Instant::now(), self.generation);
-        if let Some(pair) = self.unkept.get(account) {
-            return (Found::Current(pair.clone()), generation);
+    /// What is known of the key of `account`. Whoever gets something to end must look into
+    /// the store and [`end`](Self::end) it.
+    pub(super) fn find(&mut self, account: &str) -> (Found, Option<Looking>) {
+        let now = Instant::now();
+        if let Some(held) = self.unkept.get(account) {
+            return (Found::Known(Some(held.pair.clone())), None);
         }
-        let found = match self.pairs.get_mut(account) {
-            None => Found::Nothing,
-            Some(entry) if now < entry.until => Found::Current(entry.pair.clone()),
-            Some(entry) => {
-                entry.until = now + PATIENCE;
-                Found::Stale(entry.pair.clone())
+        if self.absent.get(account).is_some_and(|until| now < *until) {
+            return (Found::Known(None), None);
+        }
+        // One whose sender is gone never ends.
+        let under_way = self.looks.get(account).filter(|look| look.has_changed().is_ok()).cloned();
+        let usable = self.pairs.get(account).and_then(|entry| Some((entry.until?, &entry.pair)));
+        match (usable, under_way) {
+            (Some((until, pair)), _) if now < until => (Found::Known(Some(pair.clone())), None),
+            (Some((_, pair)), Some(_)) => (Found::Known(Some(pair.clone())), None),
+            (Some((_, pair)), None) => {
+                let pair = pair.clone();
+                let (look, looking) = self.begin(account);
+                (Found::Stale(pair, look), Some(looking))
             }
-        };
-        (found, generation)
+            (None, Some(look)) => (Found::Asked(look), None),
+            (None, None) => {
+                let (look, looking) = self.begin(account);
+                (Found::Asked(look), Some(looking))
+            }
+        }
     }
 
-    /// Notes what the store has of `account`, unless it may have changed since `find`.
-    pub(super) fn put(&mut self, account: &str, pair: Option<KeyPair>, generation: u64) {
-        if generation != self.generation {
-            return;
+    /// Ends a look, and notes what it saw unless the key has been changed since it began.
+    /// While the store is away, what it had counts.
+    pub(super) fn end(&mut self, account: &str, looking: &Looking, looked: Looked) {
+        let look = looking.subscribe();
+        let is_current = self.looks.get(account).is_some_and(|other| other.same_channel(&look));
+        if is_current {
+            self.looks.remove(account);
         }
+        let known = self.pairs.get_mut(account);
+        let result = match (looked, known) {
+            (Ok(found), _) => {
+                if is_current {
+                    self.note(account, found.clone());
+                }
+                Ok(found)
+            }
+            (Err(error), Some(entry)) => {
+                let is_usable = entry.until.is_some() || is_outage(&error);
+                if is_current && is_usable {
+                    entry.until = Some(Instant::now() + PATIENCE);
+                }
+                if is_outage(&error) { Ok(Some(entry.pair.clone())) } else { Err(error) }
+            }
+            (Err(error), None) => Err(error),
+        };
+        looking.send_replace(Some(result));
+    }
+
+    /// Says that the partner refuses the key of `account`: the next call looks into the
+    /// store before it uses it again. A key that is nowhere else stays.
+    pub(super) fn refresh(&mut self, account: &str) {
+        self.looks.remove(account);
+        self.absent.pop(account);
+        if let Some(entry) = self.pairs.get_mut(account) {
+            entry.until = None;
+        }
+    }
+
+    /// Says that the store has another key of `account`, or none any more. One that was
+    /// held makes way for it.
+    pub(super) fn replace(&mut self, account: &str, pair: Option<KeyPair>) {
+        self.unkept.remove(account);
+        self.looks.remove(account);
+        self.absent.pop(account);
         match pair {
+            Some(pair) => drop(self.pairs.put(account.to_owned(), Entry { pair, until: None })),
+            None => drop(self.pairs.pop(account)),
+        }
+    }
+
+    /// Holds a key that is nowhere else.
+    pub(super) fn hold(&mut self, account: &str, held: Held) {
+        self.replace(account, None);
+        self.unkept.insert(account.to_owned(), held);
+    }
+
+    /// The key of `account`, if it is nowhere else.
+    pub(super) fn held(&self, account: &str) -> Option<Held> {
+        self.unkept.get(account).cloned()
+    }
+
+    /// Says that the store has taken this key.
+    pub(super) fn release(&mut self, account: &str, held: &Held) {
+        if self.unkept.get(account).is_some_and(|other| other.is(held)) {
+            self.replace(account, Some(held.pair.clone()));
+        }
+    }
+
+    fn begin(&mut self, account: &str) -> (Look, Looking) {
+        let (looking, look) = watch::channel(None);
+        self.looks.insert(account.to_owned(), look.clone());
+        (look, looking)
+    }
+
+    fn note(&mut self, account: &str, found: Option<KeyPair>) {
+        let now = Instant::now();
+        match found {
             Some(pair) => {
-                let entry = Entry { pair, until: Instant::now() + LIFE };
+                let entry = Entry { pair, until: Some(now + LIFE) };
                 self.pairs.put(account.to_owned(), entry);
             }
             None => {
                 self.pairs.pop(account);
+                if account.len() <= LONGEST_ABSENT {
+                    self.absent.put(account.to_owned(), now + ABSENCE);
+                }
             }
         }
-    }
-
-    /// Drops what is known of `account`.
-    pub(super) fn close(&mut self, account: &str) {
-        self.generation += 1;
-        self.pairs.pop(account);
-        self.unkept.remove(account);
-    }
-
-    /// Holds a key that is nowhere else.
-    pub(super) fn hold(&mut self, account: String, pair: KeyPair) {
-        self.unkept.insert(account, pair);
-    }
-
-    /// Whether the key of `account` is still nowhere else, and wanted.
-    pub(super) fn holds(&self, account: &str) -> bool {
-        self.unkept.contains_key(account)
     }
 }
 
@@ -112,48 +217,37 @@ mod tests {
         KeyPair { access_key: name.to_owned(), secret_key: "secret".into() }
     }
 
-    fn seen(opened: &mut Opened, account: &str) -> (&'static str, String) {
-        match opened.find(account).0 {
-            Found::Current(pair) => ("current", pair.access_key),
-            Found::Stale(pair) => ("stale", pair.access_key),
-            Found::Nothing => ("nothing", String::new()),
-        }
-    }
-
     #[tokio::test(start_paused = true)]
-    async fn a_key_is_looked_after_once_its_time_is_over_and_by_one_caller() {
+    async fn s14_a_key_that_is_nowhere_else_is_never_evicted_nor_dropped_by_a_refusal() {
         let mut opened = Opened::default();
-        let (_, generation) = opened.find("a");
-        opened.put("a", Some(pair("k")), generation);
-        tokio::time::advance(LIFE - Duration::from_millis(1)).await;
-        assert_eq!(seen(&mut opened, "a").0, "current");
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(seen(&mut opened, "a"), ("stale", "k".to_owned()));
-        assert_eq!(seen(&mut opened, "a").0, "current", "the others do not wait");
-        tokio::time::advance(PATIENCE).await;
-        assert_eq!(seen(&mut opened, "a").0, "stale", "however long the store is away");
-        opened.put("a", None, 0);
-        assert_eq!(seen(&mut opened, "a").0, "nothing");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_read_before_a_deletion_is_not_put_in_after_it() {
-        let mut opened = Opened::default();
-        let (_, generation) = opened.find("a");
-        opened.close("a");
-        opened.put("a", Some(pair("k")), generation);
-        assert_eq!(seen(&mut opened, "a").0, "nothing");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_that_is_nowhere_else_is_never_evicted() {
-        let mut opened = Opened::default();
-        opened.hold("only".to_owned(), pair("k"));
+        opened.hold("only", Held::new(pair("k")));
         for number in 0..CAPACITY * 2 {
-            opened.put(&number.to_string(), Some(pair("other")), 0);
+            opened.replace(&number.to_string(), Some(pair("other")));
         }
+        opened.refresh("only");
         tokio::time::advance(LIFE * 100).await;
-        assert_eq!(seen(&mut opened, "only"), ("current", "k".to_owned()));
+        let (Found::Known(Some(found)), None) = opened.find("only") else { panic!("it is gone") };
+        assert_eq!(found.access_key, "k");
         assert_eq!(opened.pairs.len(), CAPACITY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn absence_is_remembered_of_few_and_costs_no_key_its_place() {
+        let mut opened = Opened::default();
+        opened.note("kept", Some(pair("k")));
+        for number in 0..CAPACITY * 2 {
+            opened.note(&number.to_string(), None);
+        }
+        opened.note(&"a".repeat(LONGEST_ABSENT + 1), None);
+        assert_eq!((opened.absent.len(), opened.pairs.len()), (ABSENT_CAPACITY, 1));
+    }
+
+    #[tokio::test]
+    async fn a_look_that_is_cut_off_is_begun_again() {
+        let mut opened = Opened::default();
+        let (_, looking) = opened.find("a");
+        assert!(opened.find("a").1.is_none());
+        drop(looking);
+        assert!(opened.find("a").1.is_some());
     }
 }

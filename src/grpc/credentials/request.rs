@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use aws_lc_rs::digest;
 use uuid::Uuid;
 
+use super::audit::Subject;
 use crate::credentials::{Grant, KeyPair};
 use crate::error::{Error, Violation};
 use crate::partner;
@@ -74,6 +75,15 @@ impl Put {
             Some(admitted) if findings.0.is_empty() => Ok(Self { partner, admitted }),
             _ => Err(Error::invalid(findings.0)),
         }
+    }
+
+    /// Whose credential it is, as far as the request says.
+    pub(super) fn subject(&self) -> Subject {
+        let account = match &self.admitted {
+            Admitted::KeyPair { account, .. } => Some(account.clone()),
+            Admitted::Grant { user, .. } => user.clone(),
+        };
+        Subject::Account { partner: self.partner.clone(), account }
     }
 }
 

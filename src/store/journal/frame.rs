@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::super::row::{Credential, micros, time};
-use super::super::{CredentialKind, Name, Origin, Record};
+use super::super::{CredentialKind, Name, Origin, Predecessor, Record};
 use crate::seal::Sealed;
 
 /// A key that is not in the database yet.
@@ -21,6 +21,8 @@ use crate::seal::Sealed;
 pub(in crate::store) struct Entry {
     /// The intent that it fulfils.
     pub(in crate::store) intent: Uuid,
+    /// What it takes the place of, if it is not new.
+    pub(in crate::store) before: Option<Predecessor>,
     /// The key, sealed.
     pub(in crate::store) credential: Credential,
 }
@@ -49,21 +51,32 @@ pub(super) struct Content {
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
-    Kept {
-        intent: String,
-        id: String,
-        partner: String,
-        kind: String,
-        account: String,
-        origin: String,
-        created: i64,
-        expires: Option<i64>,
-        renews: Option<i64>,
-        secret: String,
+    Kept(Key),
+    /// A sort of its own: a version that does not know it must not take it for a new key.
+    Rotated {
+        key: Key,
+        /// The id of the record that it replaces.
+        before: String,
+        version: i64,
+        over: Vec<String>,
     },
     Settled {
         id: String,
     },
+}
+
+#[derive(Deserialize, Serialize)]
+struct Key {
+    intent: String,
+    id: String,
+    partner: String,
+    kind: String,
+    account: String,
+    origin: String,
+    created: i64,
+    expires: Option<i64>,
+    renews: Option<i64>,
+    secret: String,
 }
 
 /// Reads a journal. Whatever the bytes are, each one is in a frame, in a broken line or
@@ -104,7 +117,11 @@ impl Frame {
         }
         match serde_json::from_str(json).ok()? {
             Line::Settled { id } => Some(Self::Settled(Uuid::try_parse(&id).ok()?)),
-            line @ Line::Kept { .. } => Some(Self::Kept(Box::new(entry(line)?))),
+            Line::Kept(key) => Some(Self::Kept(Box::new(entry(key, None)?))),
+            Line::Rotated { key, before, version, over } => {
+                let before = Predecessor { id: Uuid::try_parse(&before).ok()?, version, over };
+                Some(Self::Kept(Box::new(entry(key, Some(before))?)))
+            }
         }
     }
 
@@ -114,7 +131,7 @@ impl Frame {
             Self::Kept(entry) => entry,
         };
         let record = &entry.credential.record;
-        Line::Kept {
+        let key = Key {
             intent: entry.intent.to_string(),
             id: record.id.to_string(),
             partner: record.name.partner.clone(),
@@ -125,16 +142,19 @@ impl Frame {
             expires: micros(record.expires),
             renews: micros(record.renews),
             secret: STANDARD.encode(&entry.credential.secret),
+        };
+        match &entry.before {
+            None => Line::Kept(key),
+            Some(Predecessor { id, version, over }) => {
+                let (before, version, over) = (id.to_string(), *version, over.clone());
+                Line::Rotated { key, before, version, over }
+            }
         }
     }
 }
 
-fn entry(line: Line) -> Option<Entry> {
-    let Line::Kept { intent, id, partner, kind, account, origin, created, expires, renews, secret } =
-        line
-    else {
-        return None;
-    };
+fn entry(key: Key, before: Option<Predecessor>) -> Option<Entry> {
+    let Key { intent, id, partner, kind, account, origin, created, expires, renews, secret } = key;
     let secret = STANDARD.decode(secret).ok()?;
     let created = time(created);
     let record = Record {
@@ -151,6 +171,7 @@ fn entry(line: Line) -> Option<Entry> {
     };
     Some(Entry {
         intent: Uuid::try_parse(&intent).ok()?,
+        before,
         credential: Credential { record, secret },
     })
 }

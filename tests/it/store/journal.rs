@@ -143,14 +143,26 @@ pub(super) async fn s14_without_a_journal_the_caller_learns_that_a_key_is_nowher
     assert_eq!(intents(&store).await, 1);
 }
 
+/// As in a rolling restart: the one that comes goes on without it, and takes it when the
+/// other has ended.
 pub(super) async fn s14_a_journal_belongs_to_one_process(place: Place) {
-    let store = place.open_with_journal().await;
-    let settings = place.settings(super::place::OLD);
-    let settings = partner_gateway::store::Settings { journal: Some(place.journal()), ..settings };
-    let error = place.try_open(settings).await.unwrap_err();
-    assert!(matches!(error, Error::Journal(_)), "{error:?}");
-    drop(store);
-    place.open_with_journal().await;
+    let before = place.open_with_journal().await;
+    let after = place.open_with_journal().await;
+    assert_eq!(after.journal_held_elsewhere(), Some(&*place.journal()));
+    assert!(matches!(after.take_over_journal().await, Err(Error::Journal(_))));
+    let id = intent(&after, &place).await;
+    let outage = place.break_down().await;
+    let error = after.fulfil_intent(id, new("M1", "one")).await.unwrap_err();
+    let kind = std::io::ErrorKind::WouldBlock;
+    assert!(matches!(error, Error::Unkept { journal: Some(it), .. } if it == kind), "{error:?}");
+    let kept = before.fulfil_intent(id, new("M1", "one")).await.unwrap();
+    assert!(matches!(kept, Kept::Journalled(_)), "{kept:?}");
+    drop(before);
+    assert!(after.take_over_journal().await.unwrap());
+    assert_eq!((after.journal_held_elsewhere(), after.journalled()), (None, 1));
+    outage.end().await;
+    assert_eq!(after.replay_journal().await.unwrap(), 1);
+    assert_eq!(found(&after, "M1").await.1, "one");
 }
 
 pub(super) async fn s14_a_broken_frame_is_kept_aside_and_the_others_are_used(place: Place) {

@@ -125,3 +125,25 @@ async fn an_error_repeats_neither_the_url_nor_a_value() {
         assert!(!format!("{error} {error:?} {source:?}").contains("canary"), "{error:?}");
     }
 }
+
+/// However many were used while the database was slow or away.
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_uses_are_noted_though_each_takes_its_time() {
+    let Some(cluster) = Postgres::shared() else { return };
+    let place = Place::on(cluster).await;
+    let store = place.open().await;
+    place
+        .execute(
+            "INSERT INTO credentials (id, partner, kind, account, version, secret, kek_id, origin, \
+             created, updated) SELECT gen_random_uuid()::text, 'acme', 'key_pair', 'M' || n, 1, \
+             '\\x00', 'none', 'issued', 0, 0 FROM generate_series(1, 1000) n; \
+             CREATE FUNCTION slow() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep(0.002); \
+             RETURN NEW; END $$ LANGUAGE plpgsql; \
+             CREATE TRIGGER slow BEFORE UPDATE ON credentials FOR EACH ROW EXECUTE FUNCTION slow()",
+        )
+        .await;
+    let used: Vec<_> = (1..=1000).map(|it| (name(&format!("M{it}")), place.now())).collect();
+    store.touch(&used).await.unwrap();
+    let left = place.rows("SELECT id FROM credentials WHERE last_used IS NULL").await;
+    assert!(left.is_empty());
+}

@@ -149,11 +149,13 @@ pub(super) async fn s15_a_start_without_a_key_that_is_in_use_names_it(place: Pla
     let error = place.try_open(place.settings(NEW)).await.unwrap_err();
     assert!(matches!(&error, Error::MissingKeys(ids) if *ids == [old.to_string()]), "{error:?}");
     assert!(error.to_string().contains(&old.to_string()), "{error}");
-    // The same of a store that is open.
-    store.set_keyring(keyring(NEW));
-    let unknown = Damage::Sealed(Unsealable::UnknownKey { kek_id: old });
-    assert_eq!(damage(&store, "M1").await, unknown);
-    store.set_keyring(keyring(&format!("{NEW} {OLD}")));
+    // The same of a store that is open: it keeps the keys that it has.
+    let error = store.change_keyring(keyring(NEW)).await.unwrap_err();
+    assert!(matches!(&error, Error::MissingKeys(ids) if *ids == [old.to_string()]), "{error:?}");
+    assert!(store.is_keyring_refused());
+    assert_eq!(store.get(&name("M1")).await.unwrap().unwrap().1.expose_secret(), "one");
+    store.change_keyring(keyring(&format!("{NEW} {OLD}"))).await.unwrap();
+    assert!(!store.is_keyring_refused());
     assert_eq!(store.get(&name("M1")).await.unwrap().unwrap().1.expose_secret(), "one");
     assert_eq!(
         store.put(new("M2", "two")).await.unwrap().kek_id,
@@ -196,6 +198,37 @@ pub(super) async fn s16_all_records_come_under_the_first_key_while_they_are_used
             (version, &*format!("{word} {number}"))
         );
     }
+}
+
+/// The new key second everywhere, then first everywhere: each replica reads what each one
+/// writes at any moment. One that has not heard of the new key learns which it is.
+pub(super) async fn s16_replicas_rotate_in_two_phases(place: Place) {
+    let late = place.open().await;
+    let replicas = [place.open().await, place.open().await];
+    let mut number = 0;
+    for keys in [format!("{OLD} {NEW}"), format!("{NEW} {OLD}"), NEW.to_owned()] {
+        for changed in &replicas {
+            if keys == NEW {
+                while changed.rotate(1000).await.unwrap().left > 0 {}
+            }
+            changed.change_keyring(keyring(&keys)).await.unwrap();
+            for writer in &replicas {
+                number += 1;
+                writer.put(new(&format!("M{number}"), "secret")).await.unwrap();
+                writer.rotate(1).await.unwrap();
+                for account in 1..=number {
+                    let account = name(&format!("M{account}"));
+                    for reader in &replicas {
+                        assert!(reader.get(&account).await.unwrap().is_some());
+                    }
+                }
+            }
+        }
+    }
+    let unknown = late.get(&name("M1")).await.unwrap_err();
+    let new = keyring(NEW).first_id();
+    assert!(matches!(unknown, Error::UnknownKey(id) if id == new), "{unknown:?}");
+    assert!(unknown.chain().contains(&new.to_string()));
 }
 
 pub(super) async fn s16_a_rotation_that_is_killed_is_taken_up_again(place: Place) {

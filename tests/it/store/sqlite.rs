@@ -4,10 +4,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use partner_gateway::clock::Clock;
-use partner_gateway::store::{Error, Settings, Store};
+use partner_gateway::store::{Error, NewIntent, Settings, Store};
 use secrecy::ExposeSecret as _;
 use sqlx::{Executor as _, Row as _};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::child::Child;
 use super::place::{OLD, Place, name, new};
@@ -25,7 +26,8 @@ async fn its_files_are_for_their_owner_alone() {
         seen.push(file.file_name().into_string().unwrap());
     }
     seen.sort();
-    assert_eq!(seen, ["gateway.db", "gateway.db-shm", "gateway.db-wal", "journal"]);
+    let expected = ["gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.db.lock", "journal"];
+    assert_eq!(seen, expected);
 }
 
 /// Nothing that would open it, nor it itself, is left in the file or the log.
@@ -158,6 +160,32 @@ async fn a_start_waits_for_another_one_that_makes_the_file() {
     };
     let (store, ()) = tokio::join!(place.try_open(place.settings(OLD)), made);
     store.unwrap().put(new("M1", "secret")).await.unwrap();
+}
+
+/// S14: a process that runs beside, as in a rolling restart, takes no live call for one of
+/// a process that is gone; and who comes after both does not spare the dead ones'.
+#[tokio::test(flavor = "multi_thread")]
+async fn s14_only_a_process_that_is_alone_flags_what_it_finds() {
+    let place = Place::sqlite();
+    let intent = || NewIntent {
+        partner: "acme".to_owned(),
+        rpc: "acme.v1.Accounts/Create".to_owned(),
+        call_id: Uuid::from_u128(1),
+        settles_by: jiff::Timestamp::MAX,
+    };
+    let first = place.open().await;
+    first.begin_intent(intent()).await.unwrap();
+    let beside = Store::open_beside(place.settings(OLD), Clock::system()).await.unwrap();
+    let second = place.open().await;
+    second.begin_intent(intent()).await.unwrap();
+    drop((first, beside));
+    // The second took no lock from the first, and counts all the same.
+    let third = place.open().await;
+    assert_eq!(third.flagged_intents().await.unwrap(), 0);
+    drop((second, third));
+    let beside = Store::open_beside(place.settings(OLD), Clock::system()).await.unwrap();
+    assert_eq!(beside.flagged_intents().await.unwrap(), 0);
+    assert_eq!(place.open().await.flagged_intents().await.unwrap(), 2);
 }
 
 /// A test on a paused clock may use the store in memory.

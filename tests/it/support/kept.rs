@@ -13,7 +13,7 @@ use super::control::Control;
 pub(crate) const CREATE: &str = "trolley.v1.SubmerchantService/CreateSubmerchant";
 /// Where that arrives at the partner.
 pub(crate) const CREATED_AT: &str = "/v1/profile/submerchant";
-const USE: &str = "trolley.v1.BalanceService/GetFundingInfo";
+pub(crate) const USE: &str = "trolley.v1.BalanceService/GetFundingInfo";
 const LIST: &str = "gateway.v1.CredentialService/ListCredentials";
 const INTENTS: &str = "gateway.v1.CredentialService/ListKeyIntents";
 /// 32 bytes in base64.

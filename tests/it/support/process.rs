@@ -125,6 +125,10 @@ impl Process {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it has ended")
+    }
+
     pub(crate) async fn signal(&self, name: &str) {
         signal(&self.child, name).await;
     }

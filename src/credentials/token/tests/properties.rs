@@ -1,7 +1,6 @@
 //! What holds for any order of events: expiry, refusals of any generation, failures, slow
-//! and lost answers, callers that go away, idle hours, a wall clock that jumps.
+//! and lost answers, callers that go away, idle hours.
 
-use jiff::{SignedDuration, Timestamp};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::task::JoinSet;
@@ -23,8 +22,6 @@ enum Step {
     ChangeSecret,
     /// Time passes.
     Pass(Duration),
-    /// The wall clock jumps by so many hours.
-    Jump(i64),
 }
 
 #[derive(Clone, Debug)]
@@ -45,7 +42,6 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..2000_u64).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
         3 => (1..100_u64).prop_map(|seconds| Step::Pass(Duration::from_secs(seconds))),
         1 => (1..72_u64).prop_map(|hours| Step::Pass(Duration::from_secs(3600 * hours))),
-        1 => (-24..=24_i64).prop_map(Step::Jump),
     ]
 }
 
@@ -174,19 +170,15 @@ fn check_fetches(seen: &Seen) {
 /// A source, its callers, and what they see.
 struct World {
     seen: Shared<Seen>,
-    hours: Shared<i64>,
     source: TokenSource,
     callers: JoinSet<()>,
 }
 
 impl World {
     fn new(seed: u64, script: Vec<(Duration, Answer)>) -> Self {
-        let (seen, hours) = (Shared::<Seen>::default(), Shared::<i64>::default());
-        let (told, wall) = (Arc::clone(&seen), Arc::clone(&hours));
+        let seen = Shared::<Seen>::default();
+        let told = Arc::clone(&seen);
         let report: Report = Box::new(move |event| {
-            // As the operators' view is told, in wall time.
-            let jump = SignedDuration::from_hours(*wall.lock().unwrap());
-            Timestamp::UNIX_EPOCH.checked_add(jump).unwrap();
             let mut seen = told.lock().unwrap();
             match event {
                 Event::Dropped => seen.dropped.push(Instant::now()),
@@ -198,7 +190,7 @@ impl World {
         let random = Random::from_fn(move || dice.lock().unwrap().f64());
         let fetch = endpoint(&seen, script);
         let source = TokenSource::with_random(fetch, TaskTracker::new(), report, random);
-        Self { seen, hours, source, callers: JoinSet::new() }
+        Self { seen, source, callers: JoinSet::new() }
     }
 
     async fn take(&mut self, step: Step) {
@@ -208,7 +200,6 @@ impl World {
             Step::Refuse(back) => self.refuse(back),
             Step::ChangeSecret => self.source.secret_changed(),
             Step::Pass(time) => sleep(time).await,
-            Step::Jump(by) => *self.hours.lock().unwrap() += by,
         }
     }
 

@@ -23,7 +23,7 @@ fn entry(account: &str, number: u128) -> Entry {
     };
     let keyring = Keyring::generate().unwrap();
     let credential = Credential::seal(&keyring, record, &"a secret".into()).unwrap();
-    Entry { intent: Uuid::from_u128(number + 1000), credential }
+    Entry { intent: Uuid::from_u128(number + 1000), before: None, credential }
 }
 
 fn kept(account: &str, number: u128) -> Frame {
@@ -34,9 +34,16 @@ fn bytes(frames: &[Frame]) -> Vec<u8> {
     frames.iter().flat_map(|frame| frame.to_bytes().unwrap()).collect()
 }
 
+fn rotated(number: u128) -> Frame {
+    let before =
+        Predecessor { id: Uuid::from_u128(7), version: 3, over: vec!["a digest".to_owned()] };
+    Frame::Kept(Box::new(Entry { before: Some(before), ..entry("M1", number) }))
+}
+
 #[test]
 fn frames_read_back_in_their_order() {
-    let frames = [kept("M1", 1), Frame::Settled(Uuid::from_u128(1)), kept("line\nfeed \"", 2)];
+    let settled = Frame::Settled(Uuid::from_u128(1));
+    let frames = [kept("M1", 1), rotated(4), settled, kept("line\nfeed \"", 2)];
     let written = bytes(&frames);
     let content = read(&written);
     assert_eq!(content.frames, frames);
@@ -78,6 +85,22 @@ fn s14_a_frame_after_a_torn_one_is_read_and_the_torn_one_is_reported() {
     let content = read(&written);
     assert_eq!(content.frames.iter().map(id).collect::<Vec<_>>(), [2]);
     assert_eq!(content.broken, [torn[1..].to_vec()]);
+}
+
+/// The first version of the gateway wrote new keys as they are written today. One that it
+/// would replay over a later login is of a sort that it sets aside.
+#[test]
+fn a_new_key_is_written_as_ever_and_a_rotated_one_is_not() {
+    let json = |frame: Frame| serde_json::to_value(frame.line()).unwrap();
+    let kept = json(kept("M1", 1));
+    let mut names: Vec<_> = kept["kept"].as_object().unwrap().keys().cloned().collect();
+    names.sort();
+    assert_eq!(
+        names.join(" "),
+        "account created expires id intent kind origin partner renews secret"
+    );
+    let rotated = json(rotated(1));
+    assert!(rotated["kept"].is_null() && rotated["rotated"]["version"] == 3, "{rotated}");
 }
 
 proptest! {
