@@ -5,6 +5,7 @@
 //! answer before it is understood.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -12,6 +13,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::callers::Caller;
 use crate::operation::Operation;
 
 /// What a partner is to be asked.
@@ -37,6 +39,10 @@ pub struct Call {
     pub request_id: Option<Uuid>,
     /// When the caller stops waiting.
     pub deadline: Instant,
+    /// Who makes the call.
+    pub caller: Caller,
+    /// How many times the caller's own gRPC library has made it before.
+    pub previous_attempts: u32,
 }
 
 /// A request body: the exact bytes that are sent and signed.
@@ -59,6 +65,8 @@ pub struct Reply {
     pub body: Bytes,
     /// How many requests the partner was sent.
     pub attempts: u32,
+    /// Where the time went.
+    pub spent: Spent,
     /// Whether it is the answer to an earlier call with the same request id.
     pub replayed: bool,
     /// The partner's own id of the request.
@@ -66,6 +74,39 @@ pub struct Reply {
     /// Whether it shows a key that is durable in the store, so that its caller need not
     /// have it.
     pub is_key_kept: bool,
+}
+
+/// Where the time of a call went. What is missing to the whole is the gateway's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Waiting for a turn: rate limit, concurrency.
+    pub queue: Duration,
+    /// Waiting for a credential.
+    pub token: Duration,
+    /// Keeping records and keys.
+    pub store: Duration,
+    /// Attempts, from the first byte to the last.
+    pub attempts: Duration,
+    /// Pauses between attempts.
+    pub backoff: Duration,
+}
+
+// === impl Reply ===
+
+impl Reply {
+    /// An answer of the partner's, before the layers have added what they know.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self {
+            status,
+            headers,
+            body,
+            attempts: 0,
+            spent: Spent::default(),
+            replayed: false,
+            partner_request_id: None,
+            is_key_kept: false,
+        }
+    }
 }
 
 // Bodies, targets and headers hold personal data and secrets: Debug names the rpc and

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::call::Spent;
+
 /// What is known of a request's effect at the partner, from what was seen on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -28,6 +30,7 @@ struct Inner {
     kind: Kind,
     outcome: Outcome,
     attempts: u32,
+    spent: Spent,
     host: Option<String>,
     partner_request_id: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -78,6 +81,16 @@ pub enum Kind {
     },
     /// The gateway has no room for the call.
     Overloaded,
+    /// The partner's quota is used up for longer than the call can wait; nothing was sent.
+    RateLimited {
+        /// Until the call could be sent.
+        retry_after: Duration,
+    },
+    /// The partner fails so often that it is left alone for a while; nothing was sent.
+    CircuitOpen {
+        /// Until it is tried again.
+        retry_after: Duration,
+    },
     /// The gateway has been told to stop.
     ShuttingDown,
     /// A fault of the gateway itself.
@@ -232,6 +245,7 @@ impl Error {
             kind,
             outcome,
             attempts: 0,
+            spent: Spent::default(),
             host: None,
             partner_request_id: None,
             source: None,
@@ -270,6 +284,13 @@ impl Error {
         self
     }
 
+    /// Says where the time of the call went.
+    #[must_use]
+    pub fn with_spent(mut self, spent: Spent) -> Self {
+        self.0.spent = spent;
+        self
+    }
+
     /// Says which host failed.
     #[must_use]
     pub fn with_host(mut self, host: impl Into<String>) -> Self {
@@ -297,6 +318,11 @@ impl Error {
     /// How many requests the partner was sent.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
+    }
+
+    /// Where the time of the call went.
+    pub fn spent(&self) -> Spent {
+        self.0.spent
     }
 
     /// The partner's host, when the failure is the partner's.
@@ -378,6 +404,10 @@ impl fmt::Display for Error {
                 write!(f, "the partner {partner} is not configured")
             }
             Kind::Overloaded => f.write_str("the gateway has no room for it"),
+            Kind::RateLimited { .. } => f.write_str("the partner's quota is used up"),
+            Kind::CircuitOpen { .. } => {
+                f.write_str("the partner fails too often and is left alone for a while")
+            }
             Kind::ShuttingDown => f.write_str("the gateway is shutting down"),
             Kind::Internal => f.write_str("an internal fault of the gateway"),
         }

@@ -14,6 +14,8 @@ mod partners;
 pub mod reason;
 pub mod status;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod user_token;
 mod walk;
 
@@ -27,9 +29,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::callers::Caller;
+
 /// What the server knows of a call before its message is read: an extension of the
 /// request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Arrival {
     /// The gateway's own id of the call.
     pub id: Uuid,
@@ -37,6 +41,11 @@ pub struct Arrival {
     pub time: Instant,
     /// How long its caller waits.
     pub timeout: Duration,
+    /// Who made it.
+    pub caller: Caller,
+    /// How many times its caller's own gRPC library has made it before
+    /// (`grpc-previous-rpc-attempts`, gRFC A6).
+    pub previous_attempts: u32,
 }
 
 impl Arrival {

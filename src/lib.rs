@@ -15,6 +15,7 @@
 //! `credentials`, `partner`, `store`. [`simulator`] knows none of them.
 
 pub mod call;
+pub mod callers;
 pub mod cli;
 pub mod clock;
 pub mod config;

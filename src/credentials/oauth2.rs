@@ -200,15 +200,11 @@ mod tests {
                 false => (refusal, ""),
             };
             all.lock().unwrap().push(secret);
-            let reply = Reply {
-                status: http::StatusCode::from_u16(status).unwrap(),
-                headers: http::HeaderMap::new(),
-                body: Bytes::from_static(body.as_bytes()),
-                attempts: 0,
-                replayed: false,
-                partner_request_id: None,
-                is_key_kept: false,
-            };
+            let reply = Reply::new(
+                http::StatusCode::from_u16(status).unwrap(),
+                http::HeaderMap::new(),
+                Bytes::from_static(body.as_bytes()),
+            );
             Box::pin(std::future::ready(Ok(reply)))
         });
         let rotating = Rotating::new("test", client("i", "old"));

@@ -26,15 +26,7 @@ async fn authenticator(settings: Settings) -> Authenticator {
         assert_eq!(path, "/token");
         assert!(body.bytes.ends_with(b"&client_id=the-client&client_secret=cs-canary"));
         let body = r#"{"access_token":"tk-canary","token_type":"bearer","expires_in":60}"#;
-        let reply = Reply {
-            status: StatusCode::OK,
-            headers: HeaderMap::new(),
-            body: body.into(),
-            attempts: 0,
-            replayed: false,
-            partner_request_id: None,
-            is_key_kept: false,
-        };
+        let reply = Reply::new(StatusCode::OK, HeaderMap::new(), body.into());
         async move { Ok(reply) }.boxed()
     });
     let context = testing::context().await;

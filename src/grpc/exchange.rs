@@ -113,6 +113,8 @@ impl Gateway {
             body: parts.body,
             request_id: parts.request_id,
             deadline: arrival.deadline(),
+            previous_attempts: arrival.previous_attempts,
+            caller: arrival.caller,
         };
         let reply = partner.stack.clone().oneshot(call).await?;
         let decoded = transcode::reply(operation, &reply.body, &parts.echo)

@@ -70,7 +70,7 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let operation = self.catalogue.by_path(request.uri().path());
-        let arrival = request.extensions().get::<Arrival>().copied();
+        let arrival = request.extensions().get::<Arrival>().cloned();
         let (Some(operation), Some(arrival)) = (operation, arrival) else {
             let status = Status::new(Code::Unimplemented, "there is no such rpc");
             return Box::pin(async move { Ok(status.into_http()) });
@@ -99,14 +99,14 @@ impl UnaryService<Bytes> for Rpc {
     type Future = BoxFuture<Result<Response<Bytes>, Status>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let (operation, arrival) = (self.operation, self.arrival);
+        let (operation, arrival) = (self.operation, self.arrival.clone());
         let gateway = Arc::clone(&self.gateway);
-        let span = span(operation, arrival);
+        let span = span(operation, &arrival);
         let answer = async move {
-            let exchange = AssertUnwindSafe(gateway.exchange(operation, request, arrival));
+            let exchange = AssertUnwindSafe(gateway.exchange(operation, request, arrival.clone()));
             let result = exchange.catch_unwind().await.unwrap_or_else(|_| Err(panicked(operation)));
             let attempts = result.as_ref().map_or_else(Error::attempts, told_attempts);
-            log(operation, arrival, attempts, result.as_ref().map(|_| ()));
+            log(operation, &arrival, attempts, result.as_ref().map(|_| ()));
             result.map_err(|error| status::of_error(&error, operation, arrival.id))
         };
         Box::pin(answer.instrument(span))
@@ -120,7 +120,7 @@ fn told_attempts(response: &Response<Bytes>) -> u32 {
 }
 
 /// The span of a call.
-pub(super) fn span(operation: &Operation, arrival: Arrival) -> Span {
+pub(super) fn span(operation: &Operation, arrival: &Arrival) -> Span {
     tracing::info_span!(
         "rpc",
         otel.kind = "server",

@@ -12,7 +12,7 @@ use super::reason::Reason;
 /// partner's ordinary refusals are not.
 pub(super) fn log(
     operation: &Operation,
-    arrival: Arrival,
+    arrival: &Arrival,
     attempts: u32,
     result: Result<(), &Error>,
 ) {

@@ -57,6 +57,12 @@ reasons! {
     NotFound = "NOT_FOUND" => NotFound;
     /// The gateway has no room for the call just now; nothing was sent.
     Overloaded = "OVERLOADED" => ResourceExhausted;
+    /// The gateway's own limit for the partner's quota is reached; nothing was sent.
+    RateLimited = "RATE_LIMITED" => ResourceExhausted;
+    /// The partner fails so often that the gateway leaves it alone for a while; nothing was sent.
+    CircuitOpen = "CIRCUIT_OPEN" => Unavailable;
+    /// The caller did not say who it is, or is not known.
+    UnknownCaller = "UNKNOWN_CALLER" => Unauthenticated;
     /// The gateway's store cannot be reached just now; nothing was sent to the partner.
     StoreUnavailable = "STORE_UNAVAILABLE" => Unavailable;
     /// The configuration does not allow it.
@@ -141,6 +147,8 @@ impl Reason {
             Kind::RequestInFlight => Reason::RequestInFlight,
             Kind::OutcomeUnknown => Reason::OutcomeUnknown,
             Kind::Overloaded => Reason::Overloaded,
+            Kind::RateLimited { .. } => Reason::RateLimited,
+            Kind::CircuitOpen { .. } => Reason::CircuitOpen,
             Kind::ShuttingDown => Reason::ShuttingDown,
             Kind::Internal => Reason::Internal,
         }

@@ -298,6 +298,9 @@ fn upper_snake(code: &str) -> String {
 }
 
 fn retry_delay(error: &Error, reason: Reason) -> Option<Duration> {
+    if let Kind::RateLimited { retry_after } | Kind::CircuitOpen { retry_after } = error.kind() {
+        return Some(*retry_after);
+    }
     let asked = error.partner_failure().and_then(|failure| failure.retry_after);
     match reason {
         Reason::PartnerRateLimited => Some(asked.unwrap_or(DEFAULT_RETRY)),

@@ -37,6 +37,7 @@ use super::{Arrival, status};
 pub(super) type Attempts = Arc<AtomicU32>;
 
 /// A twin, as tonic wants it.
+#[derive(Clone)]
 pub(super) struct Twin {
     pub(super) operation: &'static Operation,
     pub(super) paging: &'static Paging,
@@ -64,9 +65,7 @@ impl ServerStreamingService<Bytes> for Twin {
     type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let Self { operation, paging, arrival, .. } = *self;
-        let (gateway, attempts) = (Arc::clone(&self.gateway), Arc::clone(&self.attempts));
-        let twin = Self { operation, paging, gateway, arrival, attempts };
+        let twin = self.clone();
         Box::pin(async move {
             let mut pages = twin.pages(request)?;
             // A stream that cannot begin fails as a unary call does.
@@ -78,20 +77,20 @@ impl ServerStreamingService<Bytes> for Twin {
 
 impl Twin {
     fn pages(self, request: Request<Bytes>) -> Result<Pages, Status> {
-        let caller = Caller::of(self.operation, request.metadata(), self.arrival)
+        let caller = Caller::of(self.operation, request.metadata(), self.arrival.clone())
             .map_err(|error| self.failed(&error, Progress::default()))?;
         let request = request.into_inner();
         // All of it, also what is not sent as it is.
         transcode::request(self.paging.list, &request)
             .map_err(|violations| self.failed(&Error::invalid(violations), Progress::default()))?;
         let walk = Walk::new(self.paging.walk, &request);
-        let span = span(self.operation, self.arrival);
+        let span = span(self.operation, &self.arrival);
         Ok(Pages { twin: self, caller, request, walk, is_over: false, span })
     }
 
     fn failed(&self, error: &Error, progress: Progress) -> Status {
         let attempts = self.attempts.load(Ordering::Relaxed);
-        log(self.operation, self.arrival, attempts, Err(error));
+        log(self.operation, &self.arrival, attempts, Err(error));
         status::of_stream(error, self.operation, self.arrival.id, progress)
     }
 }
@@ -105,7 +104,7 @@ impl Pages {
         async {
             if self.is_over {
                 let attempts = self.twin.attempts.load(Ordering::Relaxed);
-                log(self.twin.operation, self.twin.arrival, attempts, Ok(()));
+                log(self.twin.operation, &self.twin.arrival, attempts, Ok(()));
                 return Ok(None);
             }
             match AssertUnwindSafe(self.ask()).catch_unwind().await {

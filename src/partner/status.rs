@@ -158,6 +158,8 @@ fn kind(kind: &Kind) -> &'static str {
         Kind::OutcomeUnknown => "OUTCOME_UNKNOWN",
         Kind::NotConfigured { .. } => "NOT_CONFIGURED",
         Kind::Overloaded => "OVERLOADED",
+        Kind::RateLimited { .. } => "RATE_LIMITED",
+        Kind::CircuitOpen { .. } => "CIRCUIT_OPEN",
         Kind::ShuttingDown => "SHUTTING_DOWN",
         Kind::Internal => "INTERNAL",
     }

@@ -20,6 +20,7 @@ use tonic::body::Body;
 use tower::Service;
 use uuid::Uuid;
 
+use crate::callers::Caller;
 use crate::config::Grpc;
 use crate::grpc::reason::Reason;
 use crate::grpc::{Arrival, status};
@@ -31,6 +32,7 @@ use bounded::Bounded;
 /// Probes are answered however many calls there are (R15).
 const HEALTH: &str = "/grpc.health.";
 const REQUEST_ID: &str = "x-request-id";
+const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 /// How much longer than the deadline the edge waits for a service's own answer. A
 /// partner's stack ends its calls at the deadline by itself, and its answer says what
 /// the partner may have done; on a busy machine it is a little late.
@@ -132,13 +134,22 @@ async fn route(
     // A service answers a little early, so that its answer is on its way before the
     // caller's own timer fires.
     let margin = (time.timeout / 10).min(Duration::from_millis(5));
-    request.extensions_mut().insert(Arrival { id, time: now, timeout: time.timeout - margin });
+    let timeout = time.timeout - margin;
+    let (caller, previous_attempts) = (Caller::anonymous(), previous_attempts(request.headers()));
+    request.extensions_mut().insert(Arrival { id, time: now, timeout, caller, previous_attempts });
     let deadline = now + time.timeout;
     let response = match tokio::time::timeout_at(deadline + GRACE, routes.call(request)).await {
         Ok(Ok(response)) => explain::response(response.map(Body::new), id),
         Err(_) => deadline_exceeded(id).into_http(),
     };
     (response, time.is_callers.then_some(deadline))
+}
+
+/// How many times the caller's gRPC library has made the call before; what is no number
+/// is none (gRFC A6).
+fn previous_attempts(headers: &HeaderMap) -> u32 {
+    let value = headers.get(PREVIOUS_ATTEMPTS).and_then(|value| value.to_str().ok());
+    value.and_then(|value| value.parse().ok()).unwrap_or_default()
 }
 
 /// Whether the content type is gRPC's (G6).

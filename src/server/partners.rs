@@ -11,6 +11,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::call::Call;
+use crate::callers::Caller;
 use crate::clock::Clock;
 use crate::config::{Config, PartnerSettings};
 use crate::credentials::SecretFiles;
@@ -198,6 +199,8 @@ async fn read(
         body: parts.body,
         request_id: None,
         deadline: Instant::now() + stack::Timeouts::default().total,
+        caller: Caller::anonymous(),
+        previous_attempts: 0,
     };
     stack.oneshot(call).await.map(|_| ())
 }

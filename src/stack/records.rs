@@ -174,13 +174,10 @@ impl Answer {
 
     fn replay(&self) -> Reply {
         Reply {
-            status: self.status,
-            headers: HeaderMap::new(),
-            body: self.body.clone(),
-            attempts: 0,
             replayed: true,
             partner_request_id: self.partner_request_id.clone(),
             is_key_kept: self.is_key_kept,
+            ..Reply::new(self.status, HeaderMap::new(), self.body.clone())
         }
     }
 }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::Context;
 use crate::call::{Body, Call};
+use crate::callers::Caller;
 use crate::clock::Clock;
 use crate::credentials::SecretFiles;
 use crate::error::{Meaning, PartnerFailure};
@@ -103,6 +104,8 @@ pub(crate) fn call_with(credential: Credential) -> Call {
         body: Some(json("{\"n\":1}")),
         request_id: None,
         deadline: Instant::now() + Duration::from_secs(10),
+        caller: Caller::anonymous(),
+        previous_attempts: 0,
     }
 }
 

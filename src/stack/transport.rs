@@ -130,15 +130,7 @@ impl Transport {
             return Err(evidence::unreadable(status, "its headers are too long"));
         }
         let body = body::read(answer, status, body_idle, self.0.max_body).await?;
-        Ok(Reply {
-            status,
-            headers,
-            body,
-            attempts: 0,
-            replayed: false,
-            partner_request_id: None,
-            is_key_kept: false,
-        })
+        Ok(Reply::new(status, headers, body))
     }
 }
 

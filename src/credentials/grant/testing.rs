@@ -203,15 +203,7 @@ impl State {
 }
 
 fn reply(status: u16, body: &serde_json::Value) -> Reply {
-    Reply {
-        status: StatusCode::from_u16(status).unwrap(),
-        headers: HeaderMap::new(),
-        body: body.to_string().into(),
-        attempts: 0,
-        replayed: false,
-        partner_request_id: None,
-        is_key_kept: false,
-    }
+    Reply::new(StatusCode::from_u16(status).unwrap(), HeaderMap::new(), body.to_string().into())
 }
 
 // === impl Time ===

@@ -4,13 +4,11 @@ use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, Uri};
-use tokio::time::Instant;
 use tonic::client::Grpc;
 use tonic::{Code, Streaming};
 use tonic_types::StatusExt as _;
 use tower::service_fn;
 use tower::util::{BoxCloneSyncService, MapRequest};
-use uuid::Uuid;
 
 use super::*;
 use crate::call::{Call, Reply};
@@ -66,13 +64,8 @@ impl Partner {
             async move {
                 let failed = |kind| Error::new(kind, Outcome::Rejected).with_attempts(1);
                 Ok(Reply {
-                    status: StatusCode::OK,
-                    headers: HeaderMap::new(),
-                    body: answer.map_err(failed)?.into(),
                     attempts: 1,
-                    replayed: false,
-                    is_key_kept: false,
-                    partner_request_id: None,
+                    ..Reply::new(StatusCode::OK, HeaderMap::new(), answer.map_err(failed)?.into())
                 })
             }
         });
@@ -89,8 +82,7 @@ impl Partner {
         let gateway = Arc::new(Gateway::new([("test".to_owned(), side)].into()));
         let operations = Operations::new(&CATALOGUE, gateway, usize::MAX);
         let service = MapRequest::new(operations, |mut request: http::Request<Body>| {
-            let arrival =
-                Arrival { id: Uuid::nil(), time: Instant::now(), timeout: Duration::from_secs(9) };
+            let arrival = crate::grpc::testing::arrival(Duration::from_secs(9));
             request.extensions_mut().insert(arrival);
             request
         });

@@ -59,15 +59,7 @@ impl Setting {
 }
 
 fn reply() -> Reply {
-    Reply {
-        status: StatusCode::OK,
-        headers: HeaderMap::new(),
-        body: "late".into(),
-        attempts: 1,
-        replayed: false,
-        partner_request_id: None,
-        is_key_kept: false,
-    }
+    Reply { attempts: 1, ..Reply::new(StatusCode::OK, HeaderMap::new(), "late".into()) }
 }
 
 /// A write with two seconds to go.

@@ -21,15 +21,7 @@ fn call(id: Option<Uuid>, target: &str) -> Exchange {
 }
 
 fn reply(body: &'static str) -> Reply {
-    Reply {
-        status: StatusCode::OK,
-        headers: HeaderMap::new(),
-        body: body.into(),
-        attempts: 1,
-        replayed: false,
-        partner_request_id: None,
-        is_key_kept: false,
-    }
+    Reply { attempts: 1, ..Reply::new(StatusCode::OK, HeaderMap::new(), body.into()) }
 }
 
 /// A partner that counts what it is sent and answers with the count.

@@ -34,13 +34,8 @@ async fn given() -> Setting {
 
 fn reply(body: &str) -> Reply {
     Reply {
-        status: StatusCode::OK,
-        headers: HeaderMap::new(),
-        body: Bytes::copy_from_slice(body.as_bytes()),
         attempts: 1,
-        replayed: false,
-        partner_request_id: None,
-        is_key_kept: false,
+        ..Reply::new(StatusCode::OK, HeaderMap::new(), Bytes::copy_from_slice(body.as_bytes()))
     }
 }
 

@@ -7,13 +7,14 @@ fn key(number: usize) -> Key {
 
 fn reply(size: usize) -> Reply {
     Reply {
-        status: StatusCode::CREATED,
-        headers: HeaderMap::from_iter([(http::header::SET_COOKIE, "canary".parse().unwrap())]),
-        body: vec![7; size].into(),
         attempts: 2,
-        replayed: false,
         partner_request_id: Some("theirs".to_owned()),
         is_key_kept: true,
+        ..Reply::new(
+            StatusCode::CREATED,
+            HeaderMap::from_iter([(http::header::SET_COOKIE, "canary".parse().unwrap())]),
+            vec![7; size].into(),
+        )
     }
 }
 

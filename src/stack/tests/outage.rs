@@ -30,15 +30,7 @@ struct Partner {
 }
 
 fn reply(status: u16, body: String) -> Reply {
-    Reply {
-        status: StatusCode::from_u16(status).unwrap(),
-        headers: HeaderMap::new(),
-        body: Bytes::from(body),
-        attempts: 0,
-        replayed: false,
-        partner_request_id: None,
-        is_key_kept: false,
-    }
+    Reply::new(StatusCode::from_u16(status).unwrap(), HeaderMap::new(), Bytes::from(body))
 }
 
 impl Partner {

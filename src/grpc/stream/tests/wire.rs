@@ -43,7 +43,7 @@ impl Setting {
         let gateway = Arc::new(Gateway::new([("test".to_owned(), side)].into()));
         let operations = Operations::new(&CATALOGUE, gateway, usize::MAX);
         let service = operations.map_request(move |mut request: http::Request<_>| {
-            let arrival = Arrival { id: Uuid::nil(), time: Instant::now(), timeout };
+            let arrival = crate::grpc::testing::arrival(timeout);
             request.extensions_mut().insert(arrival);
             request
         });
