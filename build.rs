@@ -1,7 +1,8 @@
 //! Compiles the contract in `proto/`, without a protoc on the machine.
 //!
-//! It writes one descriptor set for the catalogue and for reflection, and the code
-//! of the gateway's own services. The annotations of the partners' services are
+//! It writes a descriptor set for reflection, the same without comments for the catalogue,
+//! which is made of it at every start, and the code
+//! of the services that the gateway itself answers. The annotations of the partners' services are
 //! checked first: one that is missing or wrong fails the build with file and line.
 #![allow(dead_code, unreachable_pub, reason = "its modules are shared with the library")]
 
@@ -25,13 +26,16 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet};
 const ROOT: &str = "proto";
 /// The folders whose files are ours; the rest of `proto/` is vendored.
 const OURS: [&str; 4] = ["gateway", "trolley", "trustap", "trustist"];
-const GENERATED: &str = "gateway/v1/";
+/// The vendored folder whose service the gateway serves; of the others it takes what it imports.
+const SERVED: &str = "grpc";
+/// Messages and services that the gateway itself reads, writes and answers.
+const GENERATED: [&str; 2] = ["gateway/v1/", "grpc/health/v1/"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={ROOT}");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     let mut files = Vec::new();
-    for folder in OURS {
+    for folder in OURS.into_iter().chain([SERVED]) {
         find_protos(&Path::new(ROOT).join(folder), &mut files)?;
     }
     files.sort();
@@ -39,7 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true).open_files(&files)?;
     let pool = compiler.descriptor_pool();
     refuse(&check::check(&pool), &pool)?;
-    std::fs::write(out.join("descriptors.bin"), without_vendored_comments(&pool))?;
+    let is_ours = |name: &str| OURS.iter().any(|folder| name.starts_with(&format!("{folder}/")));
+    std::fs::write(out.join("descriptors.bin"), encoded(&pool, is_ours))?;
+    std::fs::write(out.join("contract.bin"), encoded(&pool, |_| false))?;
     generate(compiler.file_descriptor_set())?;
     Ok(())
 }
@@ -73,14 +79,13 @@ fn line_of(finding: &check::Finding, pool: &DescriptorPool) -> Option<i32> {
     location.span.first().map(|line| line + 1)
 }
 
-/// The encoded set, custom options and our own comments kept: `grpcurl describe`
-/// shows them. The vendored files' comments would double its size.
-fn without_vendored_comments(pool: &DescriptorPool) -> Vec<u8> {
+/// The encoded set, custom options kept, with the comments of those files that are asked
+/// for: `grpcurl describe` shows ours, and the vendored files' would double its size.
+fn encoded(pool: &DescriptorPool, keeps_comments: impl Fn(&str) -> bool) -> Vec<u8> {
     let mut set = prost_reflect::bytes::BytesMut::new();
     for file in pool.files() {
         let encoded = file.encode_to_vec();
-        let encoded = match OURS.iter().any(|folder| file.name().starts_with(&format!("{folder}/")))
-        {
+        let encoded = match keeps_comments(file.name()) {
             true => encoded,
             false => without_source_info(&encoded),
         };
@@ -109,11 +114,12 @@ fn without_source_info(file: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// Writes prost messages and tonic services for the gateway's own packages only:
+/// Writes prost messages and tonic services for what the gateway itself answers only:
 /// partner packages are interpreted.
 fn generate(mut set: FileDescriptorSet) -> Result<(), Box<dyn Error>> {
-    let is_ours = |file: &FileDescriptorProto| file.name().starts_with(GENERATED);
-    set.file.retain(|file| is_ours(file) || file.name().starts_with("google/protobuf/"));
+    let is_generated =
+        |file: &FileDescriptorProto| GENERATED.iter().any(|folder| file.name().starts_with(folder));
+    set.file.retain(|file| is_generated(file) || file.name().starts_with("google/protobuf/"));
     tonic_prost_build::configure()
         .build_transport(false)
         .compile_fds_with_config(set, prost_build::Config::new())?;

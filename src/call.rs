@@ -5,6 +5,7 @@
 //! answer before it is understood.
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -89,6 +90,18 @@ pub struct Spent {
     pub attempts: Duration,
     /// Pauses between attempts.
     pub backoff: Duration,
+}
+
+// === impl Spent ===
+
+impl AddAssign for Spent {
+    fn add_assign(&mut self, more: Self) {
+        self.queue += more.queue;
+        self.token += more.token;
+        self.store += more.store;
+        self.attempts += more.attempts;
+        self.backoff += more.backoff;
+    }
 }
 
 // === impl Reply ===

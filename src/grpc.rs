@@ -9,7 +9,7 @@ mod codec;
 mod credentials;
 mod exchange;
 mod handler;
-mod log;
+pub mod log;
 mod partners;
 pub mod reason;
 pub mod status;
@@ -22,6 +22,7 @@ mod walk;
 pub use credentials::KeptCredentials;
 pub use exchange::{Gateway, PartnerSide};
 pub use handler::Operations;
+pub use log::Report;
 pub use partners::PartnerStates;
 
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub struct Arrival {
     /// How many times its caller's own gRPC library has made it before
     /// (`grpc-previous-rpc-attempts`, gRFC A6).
     pub previous_attempts: u32,
+    /// Where whoever answers it leaves what became of it.
+    pub report: Report,
 }
 
 impl Arrival {

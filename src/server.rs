@@ -2,9 +2,11 @@
 //!
 //! The order of the edge, outermost first: connection (preface in time, streams and
 //! headers bounded), call (id, deadline, every status with details), then the routes.
-//! Shutdown goes the other way: not ready, no new connections, calls end, tasks end.
+//! Shutdown goes the other way: not ready, no new connections, calls end, tasks end; what
+//! operators look at goes last.
 
 mod activity;
+mod calm;
 mod connections;
 mod deadline;
 mod edge;
@@ -13,6 +15,7 @@ mod listener;
 mod metrics;
 mod operations;
 mod partners;
+mod reflection;
 mod routes;
 mod shutdown;
 mod simulators;
@@ -22,8 +25,10 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -31,7 +36,9 @@ use crate::config::Config;
 use crate::credentials::{SecretFiles, Source};
 use crate::grpc::{Gateway, KeptCredentials, Operations, PartnerStates};
 use crate::operation::Catalogue;
+use crate::random::Random;
 use crate::seal::Keyring;
+use crate::telemetry::metrics::Metrics;
 
 pub use partners::{check, check_online};
 pub(crate) use shutdown::StopSignals;
@@ -40,6 +47,8 @@ pub(crate) use store::settings as store_settings;
 /// How long before the end of a drain callers are told that their calls go on without
 /// them: a connection that just breaks says nothing of what the partner may have done.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long those may take who look at the gateway's health while it ends.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -69,8 +78,17 @@ pub struct Server {
     pub operations: std::net::SocketAddr,
     simulators: Option<simulators::Running>,
     readiness: operations::Readiness,
+    /// The operations listener, which outlasts the calls.
+    watched: Watched,
     /// Ends the waiting for partners' answers.
     ending: CancellationToken,
+}
+
+/// What operators look at: it runs until this is dropped.
+#[derive(Debug)]
+struct Watched {
+    tasks: TaskTracker,
+    stop: DropGuard,
 }
 
 // === impl Server ===
@@ -101,26 +119,30 @@ impl Server {
             tasks: tasks.clone(),
             stopping: ending.clone(),
             secret_files: SecretFiles::default(),
+            metrics: Metrics::default(),
         };
         let gateway = Arc::new(Gateway::new(partners::build(&config, &shared)?));
-        let readiness = operations::Readiness::new(catalogue, &gateway);
+        let readiness =
+            operations::Readiness::new(routes::names(catalogue, &config.grpc), &gateway);
         let services = services(catalogue, &gateway, &shared, &config);
-        let routes = routes::routes(services, &config.grpc, &readiness)?;
-        look_after(&config, &gateway, &shared, stop);
-        let observed = metrics::Observed::new(gateway, shared.store);
+        let routes = routes::routes(services, &config.grpc, &readiness);
+        look_after(&config, &gateway, &shared, &readiness, stop);
+        let observed = metrics::observe(gateway, &shared, &config.telemetry, stop);
+        let health = readiness.routes(observed);
         let server = Self {
             grpc: grpc.local_addr()?,
             operations: operations.local_addr()?,
             simulators,
             readiness,
+            watched: Watched::start(operations, health),
             ending,
             config,
         };
-        let limits = connections::Limits::from(&server.config.grpc);
-        let edge = edge::Edge::new(routes, &server.config.grpc, stop.clone());
-        tasks.spawn(connections::serve_grpc(grpc, edge, limits, stop.clone(), tasks.clone()));
-        let health = server.readiness.routes(observed);
-        tasks.spawn(connections::serve_http(operations, health, stop.clone(), tasks.clone()));
+        let (limits, random) = (connections::Limits::from(&server.config.grpc), Random::system());
+        let measures = edge::Measures::new(catalogue, server.grpc, shared.metrics);
+        let edge = edge::Edge::new(routes, &server.config.grpc, random.clone(), measures);
+        let (stop, tracker) = (stop.clone(), tasks.clone());
+        tasks.spawn(connections::serve_grpc(grpc, edge, limits, random, stop, tracker));
         server.readiness.set(true);
         tracing::info!(
             grpc = %server.grpc,
@@ -136,9 +158,10 @@ impl Server {
         self.simulators.as_ref().map(|running| running.address)
     }
 
-    /// Stops in order: not ready, no new connections, calls in flight end.
+    /// Stops in the order of G27: health says that it goes, calls are taken until that is
+    /// known, connections are told to go elsewhere and streams end, calls in flight end.
     pub async fn drain(self, stop: &CancellationToken, tasks: &TaskTracker) {
-        let grpc = &self.config.grpc;
+        let (grpc, start) = (&self.config.grpc, Instant::now());
         self.readiness.set(false);
         tracing::info!(delay = grpc.drain_delay.as_secs_f64(), "draining");
         tokio::time::sleep(grpc.drain_delay).await;
@@ -152,7 +175,24 @@ impl Server {
             let _ = tokio::time::timeout(LAST_WORDS.min(grpc.drain_timeout), ended).await;
         }
         drop(self.simulators);
-        tracing::info!("stopped");
+        self.watched.end().await;
+        tracing::info!(seconds = start.elapsed().as_secs_f64(), "stopped");
+    }
+}
+
+// === impl Watched ===
+
+impl Watched {
+    fn start(listener: TcpListener, routes: axum::Router) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(connections::serve_http(listener, routes, stop.clone(), tasks.clone()));
+        Self { tasks, stop: stop.drop_guard() }
+    }
+
+    async fn end(self) {
+        drop(self.stop);
+        self.tasks.close();
+        let _ = tokio::time::timeout(LAST_LOOK, self.tasks.wait()).await;
     }
 }
 
@@ -178,14 +218,18 @@ fn services(
     }
 }
 
-/// Starts what looks after the store, users' grants and the files of secrets.
+/// Starts what looks after the store, users' grants, the files of secrets and the health of
+/// the partners.
 fn look_after(
     config: &Config,
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     shared: &partners::Shared,
+    readiness: &operations::Readiness,
     stop: &CancellationToken,
 ) {
-    let partners::Shared { store, tasks, secret_files, .. } = shared;
+    let partners::Shared { store, tasks, secret_files, clock, .. } = shared;
+    let (partners, readiness) = (Arc::clone(gateway), readiness.clone());
+    tasks.spawn(readiness.look_after_partners(partners, clock.clone(), stop.clone()));
     let offered = watch_keyring(config, secret_files);
     let interval = config.credentials.reload_interval;
     tasks.spawn(secret_files.clone().watch(interval, stop.clone()));

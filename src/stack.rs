@@ -41,6 +41,7 @@ use crate::error::Error;
 use crate::partner::{Partner, Status};
 use crate::redis::Redis;
 use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
 use exchange::Exchange;
 pub use settings::{Problem, Settings, Timeouts};
 use transport::Transport;
@@ -65,6 +66,8 @@ pub struct Context {
     pub secret_files: SecretFiles,
     /// What replicas share tokens over, if they do.
     pub redis: Option<Redis>,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// What is inside a layer.
@@ -123,7 +126,7 @@ pub fn build(
     let authenticator =
         Arc::new(Authenticator::new(Arc::clone(&partner), settings.credentials, means));
     let layers = ServiceBuilder::new()
-        // Outermost, so that what every other layer does happens inside the call's span.
+        // Outermost, so that an error gets what every other layer did for the call.
         .layer(trace::TraceLayer::new(transport.host()))
         // Bounds the waiting for everything below, a token and a second attempt too; a
         // write goes on below it.
@@ -147,7 +150,7 @@ pub fn build(
             context,
         ))
         // Inside authenticate: waiting for a token is not an attempt yet.
-        .layer(attempt::AttemptLayer::new(Arc::clone(&partner), transport.host(), context))
+        .layer(attempt::AttemptLayer::new(Arc::clone(&partner), transport.origin(), context))
         // Next to the wire: from here outwards an answer is a success or an error.
         .layer(judge::JudgeLayer::new(partner, transport.host(), context.clock.clone()));
     let stack = BoxCloneSyncService::new(layers.service(transport));

@@ -1,105 +1,162 @@
-//! The log: what is written, in which form, to stderr.
+//! What the gateway tells of itself: log, traces, metrics.
 //!
-//! Only fields that the gateway's own code names are logged. The HTTP libraries log
-//! whole headers at their lower levels, credentials among them, and stay at "warn"
-//! unless an operator names them.
+//! The log goes to stderr, metrics are read from the operations port, and both traces and
+//! metrics are sent to a collector where one is configured. The log's level says nothing
+//! of what is traced.
 
+mod export;
+mod log;
 pub mod metrics;
+mod propagation;
+pub mod spans;
 
-use std::io::IsTerminal;
+pub use propagation::{kept_trace_id, pass_on, trace_id};
 
-use tracing_subscriber::filter::{LevelFilter, ParseError};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::ExporterBuildError;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-use crate::config::{LogFormat, Telemetry};
+use crate::config::Telemetry;
+use export::Tally;
 
-/// Libraries that are quiet unless named. A prefix stands for all that it begins.
-const QUIET: &str = "h2=warn,hyper=warn,reqwest=warn,rustls=warn,tonic=warn,tower=warn";
+/// The name of this instrumentation, and the beginning of the modules whose spans are
+/// traces: a library's own are not.
+const SCOPE: &str = "partner-gateway";
+const OWN: &str = "partner_gateway";
+/// How long the last spans and metrics may take to be sent, each.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Its log repeats what a database says, which may quote a value; the store tells what fails
-/// in words of its own.
-const SILENT: &str = "sqlx=off";
+/// There is one log and one way to a collector in a process.
+static PROCESS: OnceLock<Process> = OnceLock::new();
 
-/// Who changed or read a credential is logged unless the log is off.
-const AUDIT: &str = "audit=info";
+struct Process {
+    level: reload::Handle<EnvFilter, Registry>,
+    meter: Option<Meter>,
+    tally: Option<Arc<Tally>>,
+}
 
-/// Why there is no log.
+/// What is sent to a collector, until it is flushed.
+#[derive(Debug)]
+#[must_use = "what is not flushed may be lost"]
+pub struct Exports {
+    traces: SdkTracerProvider,
+    metrics: Option<SdkMeterProvider>,
+}
+
+/// Why there is no telemetry.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// The directives cannot be read.
     #[error("telemetry.log_level cannot be read")]
     Directives(#[from] ParseError),
+    /// The collector's address or certificates cannot be used.
+    #[error("telemetry.otlp_endpoint cannot be used")]
+    Export(#[from] ExporterBuildError),
     /// The process has a log already.
     #[error("the log is set up already")]
     Twice(#[from] TryInitError),
 }
 
-/// Sets up the log of the process.
+/// Why the log's level stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum LevelError {
+    /// The directives cannot be read.
+    #[error("telemetry.log_level cannot be read")]
+    Directives(#[from] ParseError),
+    /// There is no log.
+    #[error("there is no log")]
+    NoLog,
+}
+
+/// Sets up the log of a command that is no gateway.
 ///
 /// # Errors
-/// When it is set up already, or the directives cannot be read.
-pub fn init(settings: &Telemetry) -> Result<(), InitError> {
-    let filter = filter(&settings.log_level)?;
-    let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines: Box<dyn Layer<_> + Send + Sync> = match settings.log_format {
-        LogFormat::Readable => Box::new(lines.compact().with_ansi(std::io::stderr().is_terminal())),
-        LogFormat::Json => Box::new(lines.json().with_current_span(false).flatten_event(true)),
+/// As [`init`].
+pub fn init_log(settings: &Telemetry) -> Result<(), InitError> {
+    init(&Telemetry { otlp_endpoint: String::new(), ..settings.clone() }).map(drop)
+}
+
+/// Sets up log, traces and metrics of the process. It takes a runtime, which the way to
+/// the collector runs on.
+///
+/// # Errors
+/// When they are set up already, or the settings cannot be used.
+pub fn init(settings: &Telemetry) -> Result<Exports, InitError> {
+    let (level, handle) = reload::Layer::new(log::filter(&settings.log_level)?);
+    let tally = (!settings.otlp_endpoint.is_empty()).then(Arc::<Tally>::default);
+    let (traces, metrics) = match &tally {
+        Some(tally) => {
+            let resource = export::resource();
+            let traces = export::traces(settings, resource.clone(), Arc::clone(tally))?;
+            (traces, Some(export::metrics(settings, resource)?))
+        }
+        None => (export::no_traces(), None),
     };
-    tracing_subscriber::registry().with(filter).with(lines).try_init()?;
-    Ok(())
+    let spans = filter_fn(|it| it.is_span() && it.target().starts_with(OWN));
+    let traced = tracing_opentelemetry::layer()
+        .with_tracer(traces.tracer(SCOPE))
+        // They tell the build's paths and threads, which nobody asked for.
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
+        .with_filter(spans.with_max_level_hint(LevelFilter::INFO));
+    tracing_subscriber::registry()
+        .with(log::lines(settings.log_format).with_filter(level))
+        .with(traced)
+        .try_init()?;
+    let meter = metrics.as_ref().map(|provider| provider.meter(SCOPE));
+    // A second value is impossible: the log is set up once.
+    let _ = PROCESS.set(Process { level: handle, meter, tally });
+    Ok(Exports { traces, metrics })
 }
 
-fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
-    let parse = |text: &str| EnvFilter::builder().with_regex(false).parse(text);
-    let asked = parse(directives)?;
-    // Quietening must not make a library louder than all else.
-    match asked.max_level_hint() {
-        Some(LevelFilter::OFF) => Ok(asked),
-        Some(level) if level <= LevelFilter::WARN => {
-            parse(&format!("{SILENT},{AUDIT},{directives}"))
-        }
-        _ => parse(&format!("{QUIET},{SILENT},{AUDIT},{directives}")),
-    }
+/// Changes what is logged, from now on.
+///
+/// # Errors
+/// When the directives cannot be read, or there is no log; what is logged stays.
+pub fn set_log_level(directives: &str) -> Result<(), LevelError> {
+    let filter = log::filter(directives)?;
+    let process = PROCESS.get().ok_or(LevelError::NoLog)?;
+    process.level.reload(filter).map_err(|_| LevelError::NoLog)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Where metrics are sent from, if they are.
+fn meter() -> Option<Meter> {
+    PROCESS.get()?.meter.clone()
+}
 
-    #[test]
-    fn libraries_are_quiet_unless_named() {
-        assert!(filter("debug").unwrap().to_string().contains("hyper=warn"));
-        let named = filter("debug,hyper=trace").unwrap().to_string();
-        assert!(named.contains("hyper=trace") && !named.contains("hyper=warn"), "{named}");
-    }
+/// What became of spans, if they are sent.
+fn tally() -> Option<&'static Tally> {
+    PROCESS.get()?.tally.as_deref()
+}
 
-    #[test]
-    fn libraries_are_never_louder_than_asked() {
-        assert_eq!(filter("off").unwrap().to_string(), "off");
-        let quiet = filter("error").unwrap().to_string();
-        assert!(!quiet.contains("hyper") && quiet.ends_with(",error"), "{quiet}");
-    }
+// === impl Exports ===
 
-    #[test]
-    fn s15_what_a_database_says_is_not_logged_unless_somebody_asks_for_it() {
-        for directives in ["error", "warn", "info", "debug"] {
-            assert!(filter(directives).unwrap().to_string().contains("sqlx=off"), "{directives}");
+impl Exports {
+    /// Sends what has not been sent yet, and nothing any more after that. It takes at most
+    /// four seconds, whatever the collector does.
+    pub async fn flush(self) {
+        // The threads behind it are waited for, which no thread of the runtime may do.
+        let flushed = tokio::task::spawn_blocking(move || {
+            let traces = self.traces.shutdown_with_timeout(LAST_WORDS);
+            let metrics = self.metrics.map(|it| it.shutdown_with_timeout(LAST_WORDS));
+            traces.and(metrics.unwrap_or(Ok(())))
+        });
+        if let Ok(Err(error)) =
+            tokio::time::timeout(LAST_WORDS * 2, flushed).await.unwrap_or(Ok(Ok(())))
+        {
+            tracing::warn!(%error, "the collector did not take the last spans and metrics");
         }
-        assert!(filter("info,sqlx=warn").unwrap().to_string().contains("sqlx=warn"));
-    }
-
-    #[test]
-    fn s18_the_audit_is_logged_whatever_else_is() {
-        for directives in ["error", "warn", "info", "partner_gateway=debug"] {
-            assert!(filter(directives).unwrap().to_string().contains(AUDIT), "{directives}");
-        }
-        assert!(filter("info,audit=off").unwrap().to_string().contains("audit=off"));
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_an_error() {
-        assert!(filter("partner_gateway=loud").is_err());
     }
 }

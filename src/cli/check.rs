@@ -44,7 +44,7 @@ pub(super) async fn run(args: Args) -> Result {
     if !args.online {
         return Ok(());
     }
-    telemetry::init(&config.telemetry)?;
+    telemetry::init_log(&config.telemetry)?;
     let proofs = server::check_online(&config).await;
     report_online(&proofs, &mut io::stdout().lock())
 }

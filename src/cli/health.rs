@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use tonic::transport::Endpoint;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
 use super::Result;
+use crate::pb::grpc::health::v1::HealthCheckRequest;
+use crate::pb::grpc::health::v1::health_check_response::ServingStatus;
+use crate::pb::grpc::health::v1::health_client::HealthClient;
 
 /// Probes are asked often and have to be short: connection and answer together.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -63,11 +63,48 @@ async fn ask(address: &str, service: String) -> Result<ServingStatus> {
 mod tests {
     use std::net::SocketAddr;
 
+    use futures_util::stream::Empty;
     use tokio::net::TcpListener;
     use tonic::service::Routes;
-    use tonic_health::ServingStatus as Reported;
+    use tonic::{Request, Response, Status};
 
     use super::*;
+    use crate::pb::grpc::health::v1::health_server::{Health, HealthServer};
+    use crate::pb::grpc::health::v1::{HealthCheckResponse, HealthListRequest, HealthListResponse};
+
+    /// Knows `up` and `down`.
+    struct Scripted;
+
+    #[tonic::async_trait]
+    impl Health for Scripted {
+        type WatchStream = Empty<std::result::Result<HealthCheckResponse, Status>>;
+
+        async fn check(
+            &self,
+            request: Request<HealthCheckRequest>,
+        ) -> std::result::Result<Response<HealthCheckResponse>, Status> {
+            let status = match request.get_ref().service.as_str() {
+                "up" => ServingStatus::Serving,
+                "down" => ServingStatus::NotServing,
+                _ => return Err(Status::not_found("there is no such service")),
+            };
+            Ok(Response::new(HealthCheckResponse { status: status.into() }))
+        }
+
+        async fn list(
+            &self,
+            _: Request<HealthListRequest>,
+        ) -> std::result::Result<Response<HealthListResponse>, Status> {
+            Err(Status::unimplemented("the probe does not ask"))
+        }
+
+        async fn watch(
+            &self,
+            _: Request<HealthCheckRequest>,
+        ) -> std::result::Result<Response<Self::WatchStream>, Status> {
+            Err(Status::unimplemented("the probe does not ask"))
+        }
+    }
 
     fn args(address: SocketAddr, service: &str) -> Args {
         Args { address: address.to_string(), service: service.to_owned() }
@@ -75,12 +112,9 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_serving_service_is_healthy() {
-        let (reporter, service) = tonic_health::server::health_reporter();
-        reporter.set_service_status("up", Reported::Serving).await;
-        reporter.set_service_status("down", Reported::NotServing).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let routes = Routes::new(service).into_axum_router();
+        let routes = Routes::new(HealthServer::new(Scripted)).into_axum_router();
         let serving = async { axum::serve(listener, routes).await.unwrap() };
 
         let probes = async {

@@ -33,7 +33,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result {
     let config = Config::load(args.config.as_deref(), config::process_environment())?;
-    telemetry::init(&config.telemetry)?;
+    telemetry::init_log(&config.telemetry)?;
     let Some(settings) = server::store_settings(&config)? else {
         return Err("store.url and store.encryption_key are not set: nothing is kept".into());
     };

@@ -37,7 +37,7 @@ pub(super) async fn run(args: Args) -> Result {
     // Before there is a secret in it.
     let is_private = keep_memory_private();
     let config = Config::load(args.config.as_deref(), config::process_environment())?;
-    telemetry::init(&config.telemetry)?;
+    let exports = telemetry::init(&config.telemetry)?;
     if let Err(error) = is_private {
         tracing::warn!(%error, "a core dump of this process would show its secrets");
     }
@@ -50,8 +50,10 @@ pub(super) async fn run(args: Args) -> Result {
         simulate = args.simulate,
         "starting"
     );
-    tracing::debug!(configuration = %config, "effective configuration");
-    server::run(config, args.simulate).await
+    tracing::info!(configuration = %config, "effective configuration");
+    let result = server::run(config, args.simulate).await;
+    exports.flush().await;
+    result
 }
 
 /// No core dump and no other process of the same user shows the secrets in memory (S19).

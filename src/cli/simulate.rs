@@ -37,7 +37,7 @@ pub(super) async fn run(args: Args) -> Result {
         !name.starts_with("PARTNER_GATEWAY__PARTNERS__")
     });
     let config = Config::load(None, ours)?;
-    telemetry::init(&config.telemetry)?;
+    telemetry::init_log(&config.telemetry)?;
     let address = args.listen.unwrap_or(config.simulators.listen);
     let listener = TcpListener::bind(address)
         .await

@@ -2,8 +2,10 @@
 //! `config.default.toml`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::value;
@@ -29,6 +31,12 @@ pub struct Grpc {
     /// How long a connection stays open without a call.
     #[serde(with = "value::duration")]
     pub idle_timeout: Duration,
+    /// How long a connection is used, give or take a tenth; zero for ever.
+    #[serde(with = "value::duration")]
+    pub max_connection_age: Duration,
+    /// How long its streams go on after that.
+    #[serde(with = "value::duration")]
+    pub max_connection_age_grace: Duration,
     /// The deadline of a call that brings none.
     #[serde(with = "value::duration")]
     pub default_deadline: Duration,
@@ -63,7 +71,7 @@ pub struct Simulators {
     pub listen: SocketAddr,
 }
 
-/// `[telemetry]`: what is logged, and how.
+/// `[telemetry]`: what is logged and traced, and where it goes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
@@ -71,6 +79,22 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// What is logged, in the directives of `tracing_subscriber::EnvFilter`.
     pub log_level: String,
+    /// The collector that traces and metrics are sent to over OTLP; "" for none.
+    pub otlp_endpoint: String,
+    /// Headers for it, "name=value,name=value".
+    #[serde(with = "value::optional_secret")]
+    pub otlp_headers: SecretString,
+    /// The file that the headers were read from, if any.
+    #[serde(with = "value::path")]
+    pub otlp_headers_file: Option<PathBuf>,
+    /// Root certificates to trust besides the system's, PEM.
+    #[serde(with = "value::path")]
+    pub otlp_root_ca_file: Option<PathBuf>,
+    /// How often metrics are sent to it.
+    #[serde(with = "value::duration")]
+    pub otlp_metrics_interval: Duration,
+    /// The share of traces that is kept, of those that begin here; from 0 to 1.
+    pub trace_ratio: f64,
 }
 
 /// The form of the log.
@@ -95,6 +119,8 @@ impl Default for Grpc {
             max_calls: 16_384,
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(5 * 60),
+            max_connection_age: Duration::from_secs(10 * 60),
+            max_connection_age_grace: Duration::from_secs(30),
             default_deadline: Duration::from_secs(30),
             max_deadline: Duration::from_secs(5 * 60),
             reflection: true,
@@ -124,7 +150,16 @@ impl Default for Simulators {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log_format: LogFormat::Readable, log_level: "info".to_owned() }
+        Self {
+            log_format: LogFormat::Readable,
+            log_level: "info".to_owned(),
+            otlp_endpoint: String::new(),
+            otlp_headers: SecretString::default(),
+            otlp_headers_file: None,
+            otlp_root_ca_file: None,
+            otlp_metrics_interval: Duration::from_secs(60),
+            trace_ratio: 1.0,
+        }
     }
 }
 

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use reqwest::Certificate;
 use secrecy::{ExposeSecret, SecretString};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::credentials::secret_file;
 use crate::seal::Keyring;
@@ -15,8 +13,10 @@ use crate::store::Location;
 
 use super::{
     Account, Config, Connection, Credentials, Faults, Grpc, Operations, SharedLimits, Store,
-    Telemetry, Trolley, Trustap, Trustist,
+    Trolley, Trustap, Trustist,
 };
+
+mod telemetry;
 
 /// More connections or calls than any machine holds.
 const MAX_COUNT: usize = 1_000_000;
@@ -28,7 +28,7 @@ const MAX_MESSAGE: usize = 1 << 30;
 pub(super) fn complete(config: &mut Config, faults: &mut Faults) {
     grpc(&config.grpc, faults);
     operations(&config.operations, &config.grpc, faults);
-    telemetry(&config.telemetry, faults);
+    telemetry::telemetry(&mut config.telemetry, faults);
     if let Some(partner) = &mut config.partners.trustist {
         trustist(partner, faults);
     }
@@ -70,17 +70,6 @@ fn operations(operations: &Operations, grpc: &Grpc, faults: &mut Faults) {
     // Port 0 is a free port each time.
     if operations.listen == grpc.listen && grpc.listen.port() != 0 {
         faults.push("operations.listen", "is the address of grpc.listen");
-    }
-}
-
-fn telemetry(telemetry: &Telemetry, faults: &mut Faults) {
-    let directives = telemetry.log_level.as_str();
-    // A bare word that is no level would be taken for a module, and all else be silent.
-    let is_level = |word: &str| word.contains('=') || word.trim().parse::<LevelFilter>().is_ok();
-    let is_clear = directives.contains('[') || directives.split(',').all(is_level);
-    if !is_clear || EnvFilter::builder().parse(directives).is_err() {
-        let problem = "is not a level, nor a list such as \"info,partner_gateway::stack=debug\"";
-        faults.push("telemetry.log_level", problem);
     }
 }
 
@@ -199,8 +188,11 @@ fn connection(section: &str, connection: Connection<'_>, faults: &mut Faults) {
     not_zero(&format!("{section}.timeouts.body_idle"), timeouts.body_idle, faults);
     not_zero(&format!("{section}.timeouts.total"), timeouts.total, faults);
     at_least_one(&format!("{section}.limits.response_bytes"), limits.response_bytes > 0, faults);
-    if let Some(file) = connection.root_ca_file {
-        let key = format!("{section}.root_ca_file");
+    root_ca(format!("{section}.root_ca_file"), connection.root_ca_file, faults);
+}
+
+fn root_ca(key: String, file: Option<&Path>, faults: &mut Faults) {
+    if let Some(file) = file {
         let certificates = |pem: String| Certificate::from_pem_bundle(pem.as_bytes());
         match read(file).map(certificates) {
             Ok(Ok(found)) if !found.is_empty() => {}

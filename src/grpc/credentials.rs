@@ -24,9 +24,8 @@ use crate::pb::gateway::v1 as pb;
 use crate::store::{CredentialKind, Filter, IntentFilter, Record, Store};
 
 use super::exchange::{Gateway, PartnerSide};
-use super::log::Chain;
 use super::reason::Reason;
-use super::{Arrival, status};
+use super::{Arrival, Report, status};
 use audit::{Audit, Subject};
 use request::{Admitted, Page, Put};
 
@@ -152,13 +151,10 @@ impl KeptCredentials {
     }
 }
 
-/// What a call is told that failed, once it has been logged.
-fn failing(id: Uuid) -> impl Fn(Error) -> Status + Copy {
+/// What a call is told that failed, once its report has it.
+fn failing(report: Report, id: Uuid) -> impl Fn(Error) -> Status + Send + Sync {
     move |error| {
-        if !matches!(error.kind(), Kind::InvalidRequest(_)) {
-            let (reason, cause) = (Reason::of_own(&error).as_str(), Chain(&error));
-            tracing::warn!(request_id = %id, reason, error = %cause, "call failed");
-        }
+        report.failed_here(&error);
         status::of_own(&error, id)
     }
 }
@@ -177,7 +173,7 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         request: Request<pb::PutCredentialRequest>,
     ) -> Result<Response<pb::Credential>, Status> {
         let id = Arrival::id_of(&request);
-        let failed = failing(id);
+        let failed = &failing(Report::of(&request), id);
         let put = Put::read(request.into_inner()).map_err(failed)?;
         let record = self.to_the_end(|it| it.put(put, Audit::new("put", id))).await;
         let record = record.map_err(failed)?;
@@ -189,7 +185,7 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         request: Request<pb::GetCredentialRequest>,
     ) -> Result<Response<pb::Credential>, Status> {
         let id = Arrival::id_of(&request);
-        let failed = failing(id);
+        let failed = &failing(Report::of(&request), id);
         let which = request::id(&request.into_inner().id).map_err(failed)?;
         let found = self.store.describe(which).await.map_err(credentials::of_store);
         let record = found.map_err(failed)?.ok_or_else(|| absent(NO_CREDENTIAL, id))?;
@@ -201,7 +197,7 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         request: Request<pb::ListCredentialsRequest>,
     ) -> Result<Response<pb::ListCredentialsResponse>, Status> {
         let id = Arrival::id_of(&request);
-        let failed = failing(id);
+        let failed = &failing(Report::of(&request), id);
         let request = request.into_inner();
         let filter = Filter {
             kind: request::kind(request.kind).map_err(failed)?,
@@ -223,7 +219,7 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         request: Request<pb::DeleteCredentialRequest>,
     ) -> Result<Response<pb::DeleteCredentialResponse>, Status> {
         let id = Arrival::id_of(&request);
-        let failed = failing(id);
+        let failed = &failing(Report::of(&request), id);
         let which = request::id(&request.into_inner().id).map_err(failed)?;
         let deleted = self.to_the_end(|it| it.delete(which, Audit::new("delete", id))).await;
         if !deleted.map_err(failed)? {
@@ -237,7 +233,7 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         request: Request<pb::RevealCredentialRequest>,
     ) -> Result<Response<pb::RevealCredentialResponse>, Status> {
         let id = Arrival::id_of(&request);
-        let failed = failing(id);
+        let failed = &failing(Report::of(&request), id);
         let (audit, which) = (Audit::new("reveal", id), request::id(&request.into_inner().id));
         if !self.reveals {
             if let Ok(which) = which {
@@ -262,7 +258,7 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         request: Request<pb::ListKeyIntentsRequest>,
     ) -> Result<Response<pb::ListKeyIntentsResponse>, Status> {
         let id = Arrival::id_of(&request);
-        let failed = failing(id);
+        let failed = &failing(Report::of(&request), id);
         let request = request.into_inner();
         let filter = IntentFilter {
             flagged: request::flagged(request.state).map_err(failed)?,
@@ -283,7 +279,7 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         request: Request<pb::DismissKeyIntentRequest>,
     ) -> Result<Response<pb::DismissKeyIntentResponse>, Status> {
         let id = Arrival::id_of(&request);
-        let failed = failing(id);
+        let failed = &failing(Report::of(&request), id);
         let which = request::id(&request.into_inner().id).map_err(failed)?;
         let dismissed = self.to_the_end(|it| it.dismiss(which, Audit::new("dismiss", id))).await;
         if !dismissed.map_err(failed)? {

@@ -17,6 +17,7 @@ use crate::failpoint::{self, Point};
 use crate::operation::Operation;
 use crate::partner::Status as PartnerStatus;
 use crate::stack::Stack;
+use crate::telemetry::spans;
 use crate::transcode;
 
 use super::Arrival;
@@ -80,7 +81,9 @@ impl Gateway {
         arrival: Arrival,
     ) -> Result<Response<Bytes>, Error> {
         let caller = Caller::of(operation, request.metadata(), arrival)?;
+        let report = caller.arrival.report.clone();
         let (message, reply) = self.ask(operation, request.get_ref(), caller).await?;
+        report.answered(operation, reply.attempts, reply.spent);
         let mut response = Response::new(Bytes::from(message));
         describe(&reply, response.metadata_mut());
         Ok(response)
@@ -103,6 +106,7 @@ impl Gateway {
             let partner = operation.partner.clone();
             return Err(Error::new(Kind::NotConfigured { partner }, Outcome::NotSent));
         };
+        arrival.report.note_account(operation, parts.account.as_deref());
         let call = Call {
             operation,
             id: arrival.id,
@@ -117,7 +121,8 @@ impl Gateway {
             caller: arrival.caller,
         };
         let reply = partner.stack.clone().oneshot(call).await?;
-        let decoded = transcode::reply(operation, &reply.body, &parts.echo)
+        let decoded = spans::decode()
+            .in_scope(|| transcode::reply(operation, &reply.body, &parts.echo))
             .map_err(|unreadable| bad_response(&reply, &partner.host, unreadable))?;
         partner.status.record_drift(decoded.drift);
         // A key that is not durable is shown whatever is configured: it would be lost.

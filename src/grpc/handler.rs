@@ -13,14 +13,12 @@ use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Request, Response, Status};
-use tracing::{Instrument as _, Span};
 
 use crate::error::{Error, Kind, Outcome};
 use crate::operation::{Catalogue, Operation};
 
 use super::codec::BytesCodec;
 use super::exchange::Gateway;
-use super::log::log;
 use super::stream::{self, Attempts, Twin};
 use super::{Arrival, status};
 
@@ -101,34 +99,16 @@ impl UnaryService<Bytes> for Rpc {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let (operation, arrival) = (self.operation, self.arrival.clone());
         let gateway = Arc::clone(&self.gateway);
-        let span = span(operation, &arrival);
-        let answer = async move {
+        Box::pin(async move {
             let exchange = AssertUnwindSafe(gateway.exchange(operation, request, arrival.clone()));
             let result = exchange.catch_unwind().await.unwrap_or_else(|_| Err(panicked(operation)));
-            let attempts = result.as_ref().map_or_else(Error::attempts, told_attempts);
-            log(operation, &arrival, attempts, result.as_ref().map(|_| ()));
-            result.map_err(|error| status::of_error(&error, operation, arrival.id))
-        };
-        Box::pin(answer.instrument(span))
+            result.map_err(|error| {
+                let (attempts, spent) = (error.attempts(), error.spent());
+                arrival.report.failed(operation, &error, attempts, spent);
+                status::of_error(&error, operation, arrival.id)
+            })
+        })
     }
-}
-
-/// The attempts that an answer tells of.
-fn told_attempts(response: &Response<Bytes>) -> u32 {
-    let value = response.metadata().get("x-gateway-attempts");
-    value.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or_default()
-}
-
-/// The span of a call.
-pub(super) fn span(operation: &Operation, arrival: &Arrival) -> Span {
-    tracing::info_span!(
-        "rpc",
-        otel.kind = "server",
-        rpc.system = "grpc",
-        rpc.service = operation.service,
-        rpc.method = operation.name,
-        request_id = %arrival.id,
-    )
 }
 
 /// A bug must end one call, not the connection with everybody's (S25). How far the call

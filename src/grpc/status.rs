@@ -94,11 +94,30 @@ pub fn of_gateway(reason: Reason, message: &str, id: Uuid) -> Status {
     own(reason, message, [], id)
 }
 
+/// The status of a stream that ends because its connection is closed. Another can be opened
+/// after `retry`, here or at another replica.
+pub fn of_closing(id: Uuid, retry: Duration) -> Status {
+    let text = "the gateway closes this connection: open the stream again";
+    own_after(Reason::ShuttingDown, text, [], id, Some(retry))
+}
+
 fn own(
     reason: Reason,
     message: &str,
     specific: impl IntoIterator<Item = ErrorDetail>,
     id: Uuid,
+) -> Status {
+    let passes =
+        matches!(reason, Reason::Overloaded | Reason::ShuttingDown | Reason::StoreUnavailable);
+    own_after(reason, message, specific, id, passes.then_some(DEFAULT_RETRY))
+}
+
+fn own_after(
+    reason: Reason,
+    message: &str,
+    specific: impl IntoIterator<Item = ErrorDetail>,
+    id: Uuid,
+    retry: Option<Duration>,
 ) -> Status {
     let metadata = HashMap::from([("request_id".to_owned(), id.to_string())]);
     let mut details = vec![
@@ -107,9 +126,9 @@ fn own(
     ];
     details.extend(specific);
     let mut metadata = MetadataMap::new();
-    if matches!(reason, Reason::Overloaded | Reason::ShuttingDown | Reason::StoreUnavailable) {
-        details.push(ErrorDetail::RetryInfo(RetryInfo::new(Some(DEFAULT_RETRY))));
-        metadata.insert(PUSHBACK, milliseconds(DEFAULT_RETRY).into());
+    if let Some(retry) = retry {
+        details.push(ErrorDetail::RetryInfo(RetryInfo::new(Some(retry))));
+        metadata.insert(PUSHBACK, milliseconds(retry).into());
     }
     assemble(reason.code(), message, details, &metadata)
 }

@@ -22,13 +22,13 @@ use tonic::server::ServerStreamingService;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument as _, Span};
 
+use crate::call::Spent;
 use crate::error::Error;
 use crate::operation::{Operation, Paging};
 use crate::transcode::{self, Page};
 
 use super::exchange::{Caller, Gateway, bad_response};
-use super::handler::{panicked, span};
-use super::log::log;
+use super::handler::panicked;
 use super::status::Progress;
 use super::walk::{Next, Walk};
 use super::{Arrival, status};
@@ -54,6 +54,9 @@ struct Pages {
     request: Bytes,
     walk: Walk,
     is_over: bool,
+    /// Where the time of the pages went.
+    spent: Spent,
+    /// The call's, which pages are asked for in.
     span: Span,
 }
 
@@ -78,19 +81,20 @@ impl ServerStreamingService<Bytes> for Twin {
 impl Twin {
     fn pages(self, request: Request<Bytes>) -> Result<Pages, Status> {
         let caller = Caller::of(self.operation, request.metadata(), self.arrival.clone())
-            .map_err(|error| self.failed(&error, Progress::default()))?;
+            .map_err(|error| self.failed(&error, Progress::default(), Spent::default()))?;
         let request = request.into_inner();
         // All of it, also what is not sent as it is.
-        transcode::request(self.paging.list, &request)
-            .map_err(|violations| self.failed(&Error::invalid(violations), Progress::default()))?;
+        transcode::request(self.paging.list, &request).map_err(|violations| {
+            self.failed(&Error::invalid(violations), Progress::default(), Spent::default())
+        })?;
         let walk = Walk::new(self.paging.walk, &request);
-        let span = span(self.operation, &self.arrival);
-        Ok(Pages { twin: self, caller, request, walk, is_over: false, span })
+        let (spent, span) = (Spent::default(), Span::current());
+        Ok(Pages { twin: self, caller, request, walk, is_over: false, spent, span })
     }
 
-    fn failed(&self, error: &Error, progress: Progress) -> Status {
+    fn failed(&self, error: &Error, progress: Progress, spent: Spent) -> Status {
         let attempts = self.attempts.load(Ordering::Relaxed);
-        log(self.operation, &self.arrival, attempts, Err(error));
+        self.arrival.report.failed(self.operation, error, attempts, spent);
         status::of_stream(error, self.operation, self.arrival.id, progress)
     }
 }
@@ -104,7 +108,7 @@ impl Pages {
         async {
             if self.is_over {
                 let attempts = self.twin.attempts.load(Ordering::Relaxed);
-                log(self.twin.operation, &self.twin.arrival, attempts, Ok(()));
+                self.twin.arrival.report.answered(self.twin.operation, attempts, self.spent);
                 return Ok(None);
             }
             match AssertUnwindSafe(self.ask()).catch_unwind().await {
@@ -127,13 +131,16 @@ impl Pages {
         let next = self.walk.advance(&mut page);
         self.is_over = next.map_err(|problem| bad_response(&reply, host, problem))? == Next::End;
         attempts.fetch_add(reply.attempts, Ordering::Relaxed);
+        self.spent += reply.spent;
         Ok(page)
     }
 
     fn failed(&self, error: &Error) -> Status {
         let before = self.twin.attempts.fetch_add(error.attempts(), Ordering::Relaxed);
         let progress = Progress { attempts: before, resume: self.walk.resume() };
-        self.twin.failed(error, progress)
+        let mut spent = self.spent;
+        spent += error.spent();
+        self.twin.failed(error, progress, spent)
     }
 }
 

@@ -15,11 +15,20 @@ use super::{Binding, Message, Operation, Paging, Schema};
 /// comments, which reflection serves as it is.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// The same without comments, which would be most of what is decoded at the start.
+const CONTRACT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contract.bin"));
+
 /// What a client's secret puts into a form (RFC 6749 sections 2.3.1 and 4.4.2).
 const CLIENT_SECRET_MEMBERS: [&str; 3] = ["grant_type", "client_id", "client_secret"];
 
+/// The rpcs that answer with the contract, and are not in it.
+const REFLECTION: [&str; 2] = [
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
 static CATALOGUE: LazyLock<Result<Catalogue, Fault>> = LazyLock::new(|| {
-    let pool = DescriptorPool::decode(DESCRIPTORS)
+    let pool = DescriptorPool::decode(CONTRACT)
         .map_err(|e| Fault { element: "the descriptor set".to_owned(), reason: e.to_string() })?;
     Catalogue::from_pool(&pool)
 });
@@ -29,6 +38,8 @@ static CATALOGUE: LazyLock<Result<Catalogue, Fault>> = LazyLock::new(|| {
 pub struct Catalogue {
     operations: Vec<&'static Operation>,
     by_path: BTreeMap<String, &'static Operation>,
+    /// The names of all rpcs: partners', the gateway's own, and those of gRPC itself.
+    rpcs: BTreeSet<String>,
 }
 
 /// An element of the contract that cannot be served. The build refuses such a
@@ -69,7 +80,10 @@ impl Catalogue {
     pub fn from_pool(pool: &DescriptorPool) -> Result<Self, Fault> {
         let mut builder = SchemaBuilder::default();
         let mut drafts = Vec::new();
+        let mut rpcs: BTreeSet<_> = REFLECTION.map(str::to_owned).into();
         for service in pool.services() {
+            let name = service.full_name();
+            rpcs.extend(service.methods().map(|method| format!("{name}/{}", method.name())));
             if let Some(partner) = options::partner(&service) {
                 draft_service(&service, &partner, &mut builder, &mut drafts)?;
             }
@@ -85,12 +99,17 @@ impl Catalogue {
         }
         operations.sort_by_key(|operation| operation.rpc());
         let by_path = operations.iter().map(|o| (format!("/{}", o.rpc()), *o)).collect();
-        Ok(Self { operations, by_path })
+        Ok(Self { operations, by_path, rpcs })
     }
 
     /// All operations, by name.
     pub fn operations(&self) -> &[&'static Operation] {
         &self.operations
+    }
+
+    /// The name of the rpc at a gRPC path, whoever serves it.
+    pub fn rpc_by_path(&self, path: &str) -> Option<&str> {
+        self.rpcs.get(path.strip_prefix('/')?).map(String::as_str)
     }
 
     /// The operation served at a gRPC path ("/package.Service/Method").

@@ -3,17 +3,25 @@
 //! A connection that nobody uses still costs memory and a place among the bounded
 //! number of connections; its client opens a new one when it needs it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::{Duration, Instant};
 
 /// The calls of one connection.
 #[derive(Clone, Debug)]
-pub(super) struct Activity(Arc<Mutex<State>>);
+pub(super) struct Activity(Arc<Shared>);
 
 /// A call in flight, until its response has ended.
 #[derive(Debug)]
 pub(super) struct Active(Activity);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Whether anything was answered since that was last asked.
+    has_sent: AtomicBool,
+}
 
 #[derive(Debug)]
 struct State {
@@ -25,7 +33,8 @@ struct State {
 
 impl Default for Activity {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(State { calls: 0, idle_since: Instant::now() })))
+        let state = Mutex::new(State { calls: 0, idle_since: Instant::now() });
+        Self(Arc::new(Shared { state, has_sent: AtomicBool::new(false) }))
     }
 }
 
@@ -47,12 +56,24 @@ impl Activity {
         }
     }
 
+    /// Whether anything was answered since this was last asked.
+    pub(super) fn take_sent(&self) -> bool {
+        self.0.has_sent.swap(false, Ordering::Relaxed)
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 // === impl Active ===
+
+impl Active {
+    /// Says that something of the answer is sent.
+    pub(super) fn note_sent(&self) {
+        self.0.0.has_sent.store(true, Ordering::Relaxed);
+    }
+}
 
 impl Drop for Active {
     fn drop(&mut self) {

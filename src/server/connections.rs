@@ -4,7 +4,6 @@
 //! connections, CANCELLED for a passed deadline), so connections are served by hyper
 //! directly, with tonic's routes inside.
 
-use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +11,21 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt as _, join};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Grpc;
+use crate::random::Random;
 
 use super::activity::Activity;
+use super::calm::Calmed;
 use super::edge::Edge;
 
 /// The first bytes of every HTTP/2 connection (RFC 9113 section 3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 // Envoy's advice for servers at an edge, and what gRPC clients expect (G20, G22).
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -32,6 +33,10 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const MAX_HEADER_LIST: u32 = 16 * 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How far apart the ages are that connections reach: those that were opened at the same
+/// moment shall not be opened again at the same moment (gRFC A9).
+const AGE_JITTER: f64 = 0.1;
 
 /// How long a peer may take to answer a GOAWAY.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -50,6 +55,12 @@ pub(super) struct Limits {
     streams: u32,
     handshake: Duration,
     idle: Duration,
+    /// `None` for a life without an end.
+    age: Option<Duration>,
+    /// How long streams go on after that.
+    age_grace: Duration,
+    /// The longest that a call can take.
+    call: Duration,
 }
 
 impl From<&Grpc> for Limits {
@@ -59,7 +70,18 @@ impl From<&Grpc> for Limits {
             streams: settings.max_concurrent_streams,
             handshake: settings.handshake_timeout,
             idle: settings.idle_timeout,
+            age: Some(settings.max_connection_age).filter(|age| !age.is_zero()),
+            age_grace: settings.max_connection_age_grace,
+            call: settings.max_deadline,
         }
+    }
+}
+
+impl Limits {
+    /// These, for one connection.
+    fn of_connection(self, random: &Random) -> Self {
+        let factor = 1.0 - AGE_JITTER + 2.0 * AGE_JITTER * random.draw();
+        Self { age: self.age.map(|age| age.mul_f64(factor)), ..self }
     }
 }
 
@@ -68,11 +90,12 @@ pub(super) async fn serve_grpc(
     listener: TcpListener,
     edge: Edge,
     limits: Limits,
+    random: Random,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
     accept(listener, limits.connections, &stop.clone(), &tasks, move |stream| {
-        grpc_connection(stream, edge.clone(), limits, stop.clone())
+        grpc_connection(stream, edge.clone(), limits.of_connection(&random), stop.clone())
     })
     .await;
 }
@@ -139,13 +162,13 @@ async fn grpc_connection(
         read = read => matches!(read, Ok(Ok(_))),
         () = stop.cancelled() => false,
     };
-    if !is_read || preface != *PREFACE {
+    if !is_read || preface != PREFACE {
         return;
     }
-    let (reader, writer) = stream.into_split();
-    let replayed = join(Cursor::new(preface).chain(reader), writer);
-    let activity = Activity::default();
-    let service = TowerToHyperService::new(edge.with_activity(activity.clone()));
+    // Its streams end with the gateway, or at the end of their grace.
+    let (activity, closing) = (Activity::default(), stop.child_token());
+    let calmed = Calmed::new(stream, PREFACE, activity.clone());
+    let edge = edge.of_connection(activity.clone(), closing.clone());
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
@@ -154,24 +177,43 @@ async fn grpc_connection(
         .max_header_list_size(MAX_HEADER_LIST)
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .serve_connection(TokioIo::new(replayed), service);
+        .serve_connection(TokioIo::new(calmed), TowerToHyperService::new(edge));
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         result = connection.as_mut() => return note(result),
         () = stop.cancelled() => {}
         () = activity.idle_for(limits.idle) => {}
+        () = aged(limits.age) => {}
     }
+    // Two GOAWAYs, a round trip apart: calls that are under way to it are still taken.
     connection.as_mut().graceful_shutdown();
-    // A peer that is gone never answers the farewell: when its calls have ended, and it
-    // had time to make its last ones, the connection is closed without it.
-    let abandoned = async {
-        tokio::time::sleep(FAREWELL).await;
-        activity.idle_for(FAREWELL).await;
-    };
     tokio::select! {
         result = connection => note(result),
-        () = abandoned => {}
+        () = abandoned(&activity) => {}
+        () = outlived(&closing, limits) => {}
     }
+}
+
+async fn aged(age: Option<Duration>) {
+    match age {
+        Some(age) => tokio::time::sleep(age).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A peer that is gone never answers the farewell: when its calls have ended, and it had
+/// time to make its last ones, the connection is closed without it.
+async fn abandoned(activity: &Activity) {
+    tokio::time::sleep(FAREWELL).await;
+    activity.idle_for(FAREWELL).await;
+}
+
+/// Streams are told to end when the grace is over. Calls end by their deadlines; only a
+/// peer that does not read is left then.
+async fn outlived(closing: &CancellationToken, limits: Limits) {
+    tokio::time::sleep(limits.age_grace).await;
+    closing.cancel();
+    tokio::time::sleep(limits.call + FAREWELL).await;
 }
 
 async fn http_connection(stream: TcpStream, routes: axum::Router, stop: CancellationToken) {
@@ -211,5 +253,27 @@ async fn http_connection(stream: TcpStream, routes: axum::Router, stop: Cancella
 fn note<E: std::fmt::Display>(result: Result<(), E>) {
     if let Err(error) = result {
         tracing::debug!(error = %error, "a connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g21_ages_spread_over_a_tenth_either_way() {
+        let settings = Grpc { max_connection_age: Duration::from_secs(600), ..Grpc::default() };
+        let age = |draw: f64, settings: &Grpc| {
+            Limits::from(settings).of_connection(&Random::from_fn(move || draw)).age
+        };
+        let near = |draw, seconds: f64| {
+            let age = age(draw, &settings).unwrap().as_secs_f64();
+            assert!((age - seconds).abs() < 0.001, "{age}");
+        };
+        near(0.0, 540.0);
+        near(0.5, 600.0);
+        near(1.0, 660.0);
+        let never = Grpc { max_connection_age: Duration::ZERO, ..Grpc::default() };
+        assert_eq!(age(0.5, &never), None);
     }
 }

@@ -3,6 +3,7 @@
 
 mod bounded;
 mod explain;
+mod measured;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,16 +19,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::callers::Caller;
 use crate::config::Grpc;
 use crate::grpc::reason::Reason;
 use crate::grpc::{Arrival, status};
+use crate::random::Random;
 
 use super::activity::Activity;
 use super::deadline;
-use bounded::Bounded;
+use bounded::{Bounded, Limits};
+pub(super) use measured::Measures;
+use measured::Received;
 
 /// Probes are answered however many calls there are (R15).
 const HEALTH: &str = "/grpc.health.";
@@ -44,10 +49,13 @@ pub(super) struct Edge {
     routes: axum::Router,
     default_timeout: Duration,
     max_timeout: Duration,
-    stop: CancellationToken,
+    random: Random,
+    /// Ends the streams of the connection.
+    closing: CancellationToken,
     activity: Activity,
     /// One for each call that may be open.
     places: Arc<Semaphore>,
+    measures: Measures,
 }
 
 /// What the headers of a call say about its time.
@@ -61,17 +69,29 @@ struct Time {
 // === impl Edge ===
 
 impl Edge {
-    /// Answers through `routes`; streams end when `stop` is cancelled.
-    pub(super) fn new(routes: axum::Router, settings: &Grpc, stop: CancellationToken) -> Self {
-        let (default_timeout, max_timeout) = (settings.default_deadline, settings.max_deadline);
-        let (activity, places) =
-            (Activity::default(), Arc::new(Semaphore::new(settings.max_calls)));
-        Self { routes, default_timeout, max_timeout, stop, activity, places }
+    /// Answers through `routes`.
+    pub(super) fn new(
+        routes: axum::Router,
+        settings: &Grpc,
+        random: Random,
+        measures: Measures,
+    ) -> Self {
+        Self {
+            routes,
+            default_timeout: settings.default_deadline,
+            max_timeout: settings.max_deadline,
+            random,
+            closing: CancellationToken::new(),
+            activity: Activity::default(),
+            places: Arc::new(Semaphore::new(settings.max_calls)),
+            measures,
+        }
     }
 
-    /// The same service for one connection, which notes its calls in `activity`.
-    pub(super) fn with_activity(&self, activity: Activity) -> Self {
-        Self { activity, ..self.clone() }
+    /// The same service for one connection, which notes its calls in `activity`, and whose
+    /// streams end when `closing` is cancelled.
+    pub(super) fn of_connection(&self, activity: Activity, closing: CancellationToken) -> Self {
+        Self { activity, closing, ..self.clone() }
     }
 
     fn answer(
@@ -84,27 +104,55 @@ impl Edge {
             timeout: asked.unwrap_or(self.default_timeout).min(self.max_timeout),
             is_callers: asked.is_some(),
         });
-        let (routes, stop) = (self.routes.clone(), self.stop.clone());
+        let (routes, closing, random) =
+            (self.routes.clone(), self.closing.clone(), self.random.clone());
         let active = self.activity.begin();
         let is_health = request.uri().path().starts_with(HEALTH);
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        let measures = self.measures.clone();
         async move {
+            if !is_grpc(request.headers()) {
+                return unsupported_media_type(id);
+            }
+            let previous_attempts = previous_attempts(request.headers());
+            let caller = Caller::anonymous();
+            let measure = measures.begin(&request, id, &caller, previous_attempts);
+            let (request, span) = (measure.watch(request), measure.span());
             let answer = match time {
-                _ if !is_grpc(request.headers()) => return unsupported_media_type(id),
                 _ if place.is_none() && !is_health => {
                     let text = "the gateway has as many calls as it takes";
                     (status::of_gateway(Reason::Overloaded, text, id).into_http(), None)
                 }
-                Ok(time) => route(routes, request, id, time).await,
+                Ok(time) => {
+                    let arrival = Arrival {
+                        id,
+                        time: Instant::now(),
+                        timeout: time.of_service(),
+                        caller,
+                        previous_attempts,
+                        report: measure.report(),
+                    };
+                    route(routes, request, arrival, time).instrument(span).await
+                }
                 Err(deadline::Malformed) => {
                     let text = "grpc-timeout must be at most eight digits and a unit";
                     (status::of_gateway(Reason::InvalidTimeout, text, id).into_http(), None)
                 }
             };
-            let (response, deadline) = answer;
-            let held = (active, place);
-            tell(response.map(|body| Body::new(Bounded::new(body, id, deadline, stop, held))), id)
+            active.note_sent();
+            let ((response, deadline), held) = (answer, (active, place));
+            let limits = Limits { deadline, closing, random };
+            let response = response.map(|body| Body::new(Bounded::new(body, id, limits, held)));
+            tell(measure.answer(response), id)
         }
+    }
+}
+
+impl Time {
+    /// A service answers a little early, so that its answer is on its way before the
+    /// caller's own timer fires.
+    fn of_service(self) -> Duration {
+        self.timeout - (self.timeout / 10).min(Duration::from_millis(5))
     }
 }
 
@@ -126,18 +174,12 @@ impl Service<Request<Incoming>> for Edge {
 /// The answer of the routes, and when its body must have ended.
 async fn route(
     mut routes: axum::Router,
-    mut request: Request<Incoming>,
-    id: Uuid,
+    mut request: Request<Received<Incoming>>,
+    arrival: Arrival,
     time: Time,
 ) -> (Response<Body>, Option<Instant>) {
-    let now = Instant::now();
-    // A service answers a little early, so that its answer is on its way before the
-    // caller's own timer fires.
-    let margin = (time.timeout / 10).min(Duration::from_millis(5));
-    let timeout = time.timeout - margin;
-    let (caller, previous_attempts) = (Caller::anonymous(), previous_attempts(request.headers()));
-    request.extensions_mut().insert(Arrival { id, time: now, timeout, caller, previous_attempts });
-    let deadline = now + time.timeout;
+    let (id, deadline) = (arrival.id, arrival.time + time.timeout);
+    request.extensions_mut().insert(arrival);
     let response = match tokio::time::timeout_at(deadline + GRACE, routes.call(request)).await {
         Ok(Ok(response)) => explain::response(response.map(Body::new), id),
         Err(_) => deadline_exceeded(id).into_http(),

@@ -1,36 +1,64 @@
-//! `/metrics`: what the process and its store count, looked up when it is asked for.
+//! `/metrics`: what is counted as it happens, and what is looked up when somebody asks for
+//! it, or before it is sent to a collector.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use tokio::sync::Mutex;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
+use crate::config::Telemetry;
 use crate::grpc::Gateway;
 use crate::store::{Counts, Store};
-use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
+use crate::telemetry::metrics::{Format, Metrics};
+
+use super::partners::Shared;
 
 /// However often it is asked for: the store counts no more than once in this time.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// What the page is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Observed(Arc<Inner>);
+
 #[derive(Debug)]
-pub(super) struct Observed {
+struct Inner {
     metrics: Metrics,
     gateway: Arc<Gateway>,
     store: Store,
     looked: Mutex<Option<Instant>>,
 }
 
-// === impl Observed ===
-
-impl Observed {
-    pub(super) fn new(gateway: Arc<Gateway>, store: Store) -> Self {
-        Self { metrics: Metrics::default(), gateway, store, looked: Mutex::default() }
+/// Observes a gateway that starts. What is looked up is looked up now and then where it is
+/// sent to a collector, whether anybody asks for the page or not.
+pub(super) fn observe(
+    gateway: Arc<Gateway>,
+    shared: &Shared,
+    settings: &Telemetry,
+    stop: &CancellationToken,
+) -> Observed {
+    let Shared { metrics, store, clock, tasks, .. } = shared;
+    metrics.process_started(clock.now());
+    let (metrics, store) = (metrics.clone(), store.clone());
+    let observed = Observed(Arc::new(Inner { metrics, gateway, store, looked: Mutex::default() }));
+    if !settings.otlp_endpoint.is_empty() {
+        let (observed, interval) = (observed.clone(), settings.otlp_metrics_interval);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
+            loop {
+                observed.0.look().await;
+                sleep(interval).await;
+            }
+        }));
     }
+    observed
+}
 
+// === impl Inner ===
+
+impl Inner {
     async fn look(&self) {
         let mut looked = self.looked.lock().await;
         if looked.is_some_and(|at| at.elapsed() < FRESH) {
@@ -43,7 +71,9 @@ impl Observed {
         if let Ok(counts) = counts {
             self.note(&counts);
         }
+        self.metrics.look_at_process();
         for (partner, side) in self.gateway.partners() {
+            self.metrics.set_drift(partner, side.status.drift());
             let Some(requests) = side.status.token_requests() else { continue };
             for (outcome, count) in [
                 ("issued", requests.issued),
@@ -67,11 +97,14 @@ impl Observed {
     }
 }
 
-/// Answers with the page.
-pub(super) async fn page(State(observed): State<Arc<Observed>>) -> Response {
+/// Answers with the page, in the form that is asked for.
+pub(super) async fn page(State(observed): State<Observed>, headers: HeaderMap) -> Response {
+    let Observed(observed) = observed;
     observed.look().await;
-    match observed.metrics.page() {
-        Ok(page) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let format = Format::accepted(accept.unwrap_or_default());
+    match observed.metrics.page(format) {
+        Ok(page) => ([(header::CONTENT_TYPE, format.content_type())], page).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -21,6 +21,7 @@ use crate::operation::{Catalogue, Credential, Effect, Operation};
 use crate::redis::Redis;
 use crate::stack::{self, Built, Context, Stack};
 use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
 use crate::{partner, transcode};
 
 /// Settings of a partner that cannot be used, each named by its key.
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) stopping: CancellationToken,
     pub(super) store: Store,
     pub(super) secret_files: SecretFiles,
+    pub(super) metrics: Metrics,
 }
 
 /// Builds the stack of every configured partner.
@@ -52,6 +54,7 @@ pub(super) fn build(
         store: shared.store.clone(),
         secret_files: shared.secret_files.clone(),
         redis: redis.clone(),
+        metrics: shared.metrics.clone(),
     };
     let mut sides = BTreeMap::new();
     let mut problems = Vec::new();
@@ -154,6 +157,7 @@ async fn build_alone(config: &Config) -> Result<BTreeMap<String, PartnerSide>, U
         stopping: CancellationToken::new(),
         store,
         secret_files: SecretFiles::default(),
+        metrics: Metrics::default(),
     };
     build(config, &shared)
 }

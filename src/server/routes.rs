@@ -6,12 +6,13 @@ use tonic::service::Routes;
 
 use crate::config::Grpc;
 use crate::grpc::{KeptCredentials, Operations, PartnerStates};
-use crate::operation::catalogue::DESCRIPTORS;
-use crate::pb::gateway::v1::credential_service_server::CredentialServiceServer;
-use crate::pb::gateway::v1::partner_service_server::PartnerServiceServer;
+use crate::operation::Catalogue;
+use crate::pb::gateway::v1::credential_service_server::{self, CredentialServiceServer};
+use crate::pb::gateway::v1::partner_service_server::{self, PartnerServiceServer};
+use crate::pb::grpc::health::v1::health_server;
 
-use super::BoxError;
 use super::operations::Readiness;
+use super::reflection;
 
 /// What answers calls.
 #[derive(Debug)]
@@ -24,12 +25,22 @@ pub(super) struct Services {
     pub(super) credentials: KeptCredentials,
 }
 
-/// Partner services, the gateway's own, health, and reflection where it is on.
-pub(super) fn routes(
-    services: Services,
+/// The full names of all services that [`routes`] serves.
+pub(super) fn names(
+    catalogue: &'static Catalogue,
     settings: &Grpc,
-    readiness: &Readiness,
-) -> Result<Router, BoxError> {
+) -> impl Iterator<Item = &'static str> + use<> {
+    let own = [
+        partner_service_server::SERVICE_NAME,
+        credential_service_server::SERVICE_NAME,
+        health_server::SERVICE_NAME,
+    ];
+    let reflection = settings.reflection.then_some(reflection::SERVICES);
+    own.into_iter().chain(reflection.into_iter().flatten()).chain(catalogue.services())
+}
+
+/// Partner services, the gateway's own, health, and reflection where it is on.
+pub(super) fn routes(services: Services, settings: &Grpc, readiness: &Readiness) -> Router {
     let Services { operations, partners, credentials } = services;
     let partners = PartnerServiceServer::new(partners)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -40,25 +51,12 @@ pub(super) fn routes(
         .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(settings.max_message_bytes);
     let routes = Routes::new(partners).add_service(credentials);
-    let mut routes = routes.add_service(readiness.service());
+    let mut router = routes.add_service(readiness.service()).into_axum_router();
     if settings.reflection {
-        routes = routes
-            .add_service(reflection()?.build_v1()?)
-            .add_service(reflection()?.build_v1alpha()?);
+        router = reflection::add_to(router);
     }
-    let mut router = routes.into_axum_router();
     for service in operations.services() {
         router = router.route_service(&format!("/{service}/{{method}}"), operations.clone());
     }
-    Ok(router)
-}
-
-/// The descriptors are served as the build encoded them: decoded by prost they would
-/// lose their options.
-fn reflection() -> Result<tonic_reflection::server::Builder<'static>, BoxError> {
-    Ok(tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // The details of errors, so that grpcurl can show them.
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET))
+    router
 }

@@ -7,8 +7,10 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::StatusCode;
+use tokio::time::Instant;
 use tower::{Layer, Service};
-use tracing::{Instrument as _, Span, field};
+use tracing::{Instrument as _, Span};
 
 use super::exchange::{Exchange, Progress};
 use super::{Answering, Next};
@@ -18,14 +20,18 @@ use crate::error::{Error, Kind, Outcome};
 use crate::failpoint::{self, Point};
 use crate::operation::Operation;
 use crate::partner::{LastFailure, Partner, Status};
+use crate::telemetry::metrics::{Attempted, Metrics};
+use crate::telemetry::{self, spans};
 
 /// Counts and traces attempts.
 #[derive(Clone, Debug)]
 pub(super) struct AttemptLayer {
     partner: Arc<dyn Partner>,
-    host: Arc<str>,
+    /// The partner's host and port.
+    origin: (Arc<str>, Option<u16>),
     clock: Clock,
     status: Arc<Status>,
+    metrics: Metrics,
 }
 
 /// Counts and traces each attempt that passes.
@@ -40,27 +46,22 @@ struct Open {
     with: AttemptLayer,
     progress: Progress,
     operation: &'static Operation,
+    begin: Instant,
+    span: Span,
     is_ended: bool,
 }
 
 // === impl AttemptLayer ===
 
 impl AttemptLayer {
-    pub(super) fn new(partner: Arc<dyn Partner>, host: Arc<str>, context: &super::Context) -> Self {
-        let super::Context { clock, status, .. } = context;
-        Self { partner, host, clock: clock.clone(), status: Arc::clone(status) }
-    }
-
-    fn span(&self, number: u32, operation: &Operation) -> Span {
-        tracing::info_span!(
-            "attempt",
-            attempt = number,
-            http.request.method = operation.verb.as_str(),
-            server.address = &*self.host,
-            http.response.status_code = field::Empty,
-            partner_request_id = field::Empty,
-            outcome = field::Empty,
-        )
+    pub(super) fn new(
+        partner: Arc<dyn Partner>,
+        origin: (Arc<str>, Option<u16>),
+        context: &super::Context,
+    ) -> Self {
+        let super::Context { clock, status, metrics, .. } = context;
+        let (clock, status, metrics) = (clock.clone(), Arc::clone(status), metrics.clone());
+        Self { partner, origin, clock, status, metrics }
     }
 }
 
@@ -83,7 +84,7 @@ impl<S: Next> Service<Exchange> for Attempt<S> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, exchange: Exchange) -> Self::Future {
+    fn call(&mut self, mut exchange: Exchange) -> Self::Future {
         let inner = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, inner);
         let with = self.with.clone();
@@ -94,8 +95,10 @@ impl<S: Next> Service<Exchange> for Attempt<S> {
                 return Err(Error::new(Kind::Timeout, Outcome::NotSent));
             };
             with.status.record_attempt();
-            let span = with.span(number, operation);
-            let open = Open { with, progress, operation, is_ended: false };
+            let span = spans::attempt(operation, number, &with.origin.0, with.origin.1);
+            telemetry::pass_on(&span, &mut exchange.call.headers);
+            let (begin, is_ended) = (Instant::now(), false);
+            let open = Open { with, progress, operation, begin, span: span.clone(), is_ended };
             let attempt = async move {
                 let _ = failpoint::reach(Point::BeforeSend).await;
                 let result = ready.call(exchange).await;
@@ -111,30 +114,52 @@ impl<S: Next> Service<Exchange> for Attempt<S> {
 impl Open {
     fn end(mut self, number: u32, result: Result<Reply, Error>) -> Result<Reply, Error> {
         self.is_ended = true;
-        let span = Span::current();
-        let (status, id, outcome) = match &result {
+        let (id, outcome) = match &result {
             // What succeeded has had its effect.
             Ok(reply) => {
-                let id = self.with.partner.request_id(&reply.headers);
-                (Some(reply.status), id, Outcome::Unknown)
+                self.tell(Some(reply.status), None, "SUCCEEDED");
+                (self.with.partner.request_id(&reply.headers), Outcome::Unknown)
             }
             Err(error) => {
                 let rpc = self.operation.rpc();
                 let failure = LastFailure::new(rpc, error, self.with.clock.now());
+                let (status, outcome) = (error.http_status(), error.outcome());
+                self.tell(status, Some(failure.kind), outcome.as_str());
                 self.with.status.record_failure(failure);
-                span.record("outcome", error.outcome().as_str());
-                let id = error.partner_request_id().map(str::to_owned);
-                (error.http_status(), id, error.outcome())
+                (error.partner_request_id().map(str::to_owned), outcome)
             }
         };
         self.progress.end(outcome);
-        if let Some(status) = status {
-            span.record("http.response.status_code", status.as_u16());
-        }
         if let Some(id) = &id {
-            span.record("partner_request_id", id);
+            self.span.record("gateway.partner_request_id", id);
         }
         result.map(|reply| Reply { attempts: number, partner_request_id: id, ..reply })
+    }
+
+    /// Tells how it ended, in its span and in what is counted. A status that is a failure
+    /// is told as the failure, as the conventions for HTTP have it.
+    fn tell(&self, status: Option<StatusCode>, failure: Option<&str>, outcome: &'static str) {
+        let http_status = status.map(|status| status.as_u16());
+        let is_refusal = status.is_some_and(|it| it.is_client_error() || it.is_server_error());
+        let error_type = failure.map(|kind| match http_status.filter(|_| is_refusal) {
+            Some(status) => status.to_string(),
+            None => kind.to_owned(),
+        });
+        self.span.record("http.response.status_code", http_status.map(i64::from));
+        self.span.record("gateway.outcome", outcome);
+        if let Some(error_type) = &error_type {
+            self.span.record("error.type", &**error_type);
+            self.span.record("otel.status_code", "error");
+        }
+        self.with.metrics.attempted(&Attempted {
+            operation: self.operation,
+            host: &self.with.origin.0,
+            http_status,
+            error_type,
+            outcome,
+            duration: self.begin.elapsed(),
+            trace: telemetry::kept_trace_id(&self.span),
+        });
     }
 }
 
@@ -142,6 +167,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         if !self.is_ended {
             let failure = LastFailure::abandoned(self.operation.rpc(), self.with.clock.now());
+            self.tell(None, Some(failure.kind), Outcome::Unknown.as_str());
             self.with.status.record_failure(failure);
         }
     }
@@ -151,7 +177,6 @@ impl Drop for Open {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use tokio::time::Instant;
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
@@ -171,7 +196,8 @@ mod tests {
                 counted.fetch_add(1, Ordering::SeqCst);
                 std::future::ready(Err::<Reply, _>(Error::new(Kind::Internal, Outcome::Unknown)))
             });
-            let layer = AttemptLayer::new(Arc::new(testing::Example), "host".into(), &context);
+            let layer =
+                AttemptLayer::new(Arc::new(testing::Example), ("host".into(), None), &context);
             let error = layer.layer(partner).oneshot(exchange).await.unwrap_err();
             assert_eq!((error.kind(), error.outcome()), (&Kind::Timeout, Outcome::NotSent));
             assert_eq!((sent.load(Ordering::SeqCst), context.status.attempts()), (0, 0));

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::timeout_at;
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 
 use super::exchange::Exchange;
 use super::{Answering, Next};
@@ -13,6 +14,7 @@ use crate::clock::Clock;
 use crate::credentials::{Authenticator, Carried};
 use crate::error::{Error, Kind, Outcome};
 use crate::partner::{LastFailure, Status};
+use crate::telemetry::spans;
 
 /// Adds credentials.
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ impl AuthenticateLayer {
                 true => self.authenticator.stand_in(call).await,
             }
         };
-        let authorized = timeout_at(deadline, authorized).await;
+        let authorized = timeout_at(deadline, authorized).instrument(spans::token()).await;
         let carried =
             authorized.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, Outcome::NotSent)));
         let Carried { used, secrets } = carried.map_err(|error| match error.kind() {

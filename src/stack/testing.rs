@@ -28,6 +28,7 @@ use crate::operation::{
 };
 use crate::partner::{KeyChange, Partner, Signable, Unkeepable};
 use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
 
 /// What the tests of one layer lend to it.
 pub(crate) async fn context() -> Context {
@@ -40,6 +41,7 @@ pub(crate) async fn context() -> Context {
         status: Arc::default(),
         secret_files: SecretFiles::default(),
         redis: None,
+        metrics: Metrics::default(),
     }
 }
 

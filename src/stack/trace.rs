@@ -1,4 +1,4 @@
-//! The span of a call, and the door into the layers.
+//! The door into the layers.
 //!
 //! Here the call becomes an exchange, and here an error gets what only the whole call
 //! knows: how many attempts were made, the worst that any of them left, and the host that
@@ -8,20 +8,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
-use tracing::Instrument as _;
 
 use super::exchange::{Exchange, Progress};
 use super::{Answering, Next};
 use crate::call::{Call, Reply};
 use crate::error::{Error, Kind};
 
-/// Adds the span of a call.
+/// Makes a call an exchange.
 #[derive(Clone, Debug)]
 pub(super) struct TraceLayer {
     host: Arc<str>,
 }
 
-/// Runs a call inside its span.
+/// Makes a call an exchange, and tells the whole of its error.
 #[derive(Clone, Debug)]
 pub(super) struct Trace<S> {
     inner: S,
@@ -65,20 +64,10 @@ impl<S: Next> Service<Call> for Trace<S> {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let operation = call.operation;
-        let span = tracing::info_span!(
-            "call",
-            partner = operation.partner,
-            rpc.service = operation.service,
-            rpc.method = operation.name,
-            request_id = %call.id,
-        );
         let exchange = Exchange::new(call);
         let progress = exchange.progress.clone();
         let answer = self.inner.call(exchange);
         let with = self.with.clone();
-        let concluded =
-            async move { answer.await.map_err(|error| with.conclude(error, &progress)) };
-        Box::pin(concluded.instrument(span))
+        Box::pin(async move { answer.await.map_err(|error| with.conclude(error, &progress)) })
     }
 }

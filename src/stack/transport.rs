@@ -79,6 +79,11 @@ impl Transport {
         Arc::clone(&self.0.host)
     }
 
+    /// The same with its port.
+    pub(super) fn origin(&self) -> (Arc<str>, Option<u16>) {
+        (self.host(), self.0.base.port())
+    }
+
     /// Sends one request and reads the whole answer, whatever its status.
     ///
     /// # Errors

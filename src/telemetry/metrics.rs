@@ -1,97 +1,190 @@
-//! Every metric of the gateway, declared in one place.
+//! Every metric of the gateway, declared in the files below this one.
 //!
 //! Labels have values of the contract's and the gateway's own only, never a caller's or
-//! an account's: their number is bounded.
+//! an account's: their number is bounded. Recording is one call of [`Metrics`], from
+//! wherever something happens; clones share what they count.
+
+mod calls;
+mod family;
+mod kept;
+mod limits;
+mod page;
+mod process;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
+use jiff::Timestamp;
+use opentelemetry::trace::TraceId;
 use prometheus_client::encoding::text;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// The type of the page that [`Metrics::page`] gives.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use crate::call::Spent;
+use crate::operation::Operation;
+pub(crate) use calls::phases;
+pub use calls::{Attempted, Ended};
+use family::Declare;
+pub use family::Declared;
 
-type Labels = Vec<(&'static str, String)>;
-type Gauges = Family<Labels, Gauge>;
-type Counters = Family<Labels, Counter<u64, AtomicU64>>;
+/// The method of an rpc that nobody serves: callers must not be able to make labels (G42).
+pub const OTHER: &str = "other";
 
-/// The metrics of one process.
+/// The form of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0, which has exemplars.
+    OpenMetrics,
+}
+
+/// The metrics of one process. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Families>);
+
 #[derive(Debug)]
-pub struct Metrics {
+struct Families {
     registry: Registry,
-    key_intents: Gauges,
-    credentials: Gauges,
-    store_up: Gauge,
-    journalled_keys: Gauge,
-    keyring_refused: Gauge,
-    token_requests: Counters,
+    declared: Vec<Declared>,
+    calls: calls::Calls,
+    limits: limits::Limits,
+    kept: kept::Kept,
+    process: process::Process,
+}
+
+// === impl Format ===
+
+impl Format {
+    /// What whoever sends this `Accept` is given.
+    pub fn accepted(accept: &str) -> Self {
+        match accept.contains("application/openmetrics-text") {
+            true => Self::OpenMetrics,
+            false => Self::Text,
+        }
+    }
+
+    /// The type of a page.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
 }
 
 // === impl Metrics ===
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("partner_gateway");
-        Self {
-            key_intents: registered(
-                &mut registry,
-                "key_intents",
-                "Calls that may have made a key which is not kept, of all replicas; a flagged one needs a person",
-            ),
-            credentials: registered(
-                &mut registry,
-                "credentials",
-                "Credentials that are kept, of all replicas",
-            ),
-            store_up: registered(
-                &mut registry,
-                "store_up",
-                "Whether the store answered when it was last asked",
-            ),
-            journalled_keys: registered(
-                &mut registry,
-                "journalled_keys",
-                "Keys that are in this replica's emergency journal and not in the database",
-            ),
-            keyring_refused: registered(
-                &mut registry,
-                "keyring_refused",
-                "Whether the encryption keys that were last read lack one that is in use, and are not used",
-            ),
-            token_requests: registered(
-                &mut registry,
-                "token_requests",
-                "Requests for an access token, by how they ended",
-            ),
-            registry,
-        }
+        let (mut registry, mut declared) = (Registry::default(), Vec::new());
+        let meter = super::meter();
+        let mut declare =
+            Declare { registry: &mut registry, meter: meter.as_ref(), declared: &mut declared };
+        let calls = calls::Calls::declare(&mut declare);
+        let limits = limits::Limits::declare(&mut declare);
+        let kept = kept::Kept::declare(&mut declare);
+        let process = process::Process::declare(&mut declare);
+        Self(Arc::new(Families { registry, declared, calls, limits, kept, process }))
     }
 }
 
+/// At the door.
+impl Metrics {
+    /// A call of `method` ("package.Service/Method", or [`OTHER`]) came in.
+    pub fn call_started(&self, method: &'static str) {
+        self.0.calls.started(method);
+    }
+
+    /// A call has ended.
+    pub fn call_ended(&self, call: &Ended) {
+        self.0.calls.ended(call);
+    }
+}
+
+/// On the way to a partner.
+impl Metrics {
+    /// What became of a call, and where its time went.
+    pub fn call_told(
+        &self,
+        operation: &'static Operation,
+        outcome: &'static str,
+        spent: &Spent,
+        trace: Option<TraceId>,
+    ) {
+        self.0.calls.told(operation, outcome, spent, trace);
+    }
+
+    /// A request to a partner has ended.
+    pub fn attempted(&self, attempt: &Attempted<'_>) {
+        self.0.calls.attempted(attempt);
+    }
+
+    /// Another attempt is made because the one before ended for this reason.
+    pub fn retried(&self, partner: &'static str, reason: &'static str) {
+        self.0.limits.retries.add([partner.into(), reason.into()], 1);
+    }
+
+    /// The retries that the budget has left.
+    pub fn set_retry_budget(&self, partner: &'static str, retries: u64) {
+        self.0.limits.retry_budget.set([partner.into()], retries);
+    }
+
+    /// The state that a breaker is in, of `states` that there are.
+    pub fn set_breaker_state(
+        &self,
+        partner: &'static str,
+        effect: &'static str,
+        state: &'static str,
+        states: &[&'static str],
+    ) {
+        for each in states {
+            let labels = [partner.into(), effect.into(), (*each).into()];
+            self.0.limits.breaker.set(labels, u64::from(*each == state));
+        }
+    }
+
+    /// Whether a partner's gate is closed.
+    pub fn set_gate_closed(&self, partner: &'static str, is_closed: bool) {
+        self.0.limits.gate_closed.set([partner.into()], u64::from(is_closed));
+    }
+
+    /// The calls that wait for their turn.
+    pub fn set_queue_waiting(&self, partner: &'static str, calls: u64) {
+        self.0.limits.queue_waiting.set([partner.into()], calls);
+    }
+
+    /// The calls that are at the partner.
+    pub fn set_in_flight(&self, partner: &'static str, calls: u64) {
+        self.0.limits.in_flight.set([partner.into()], calls);
+    }
+
+    /// The calls that may be at the partner at once.
+    pub fn set_concurrency_limit(&self, partner: &'static str, calls: u64) {
+        self.0.limits.concurrency_limit.set([partner.into()], calls);
+    }
+}
+
+/// Of what is kept.
 impl Metrics {
     /// Notes whether the store answers.
     pub fn set_store_up(&self, is_up: bool) {
-        self.store_up.set(i64::from(is_up));
+        self.0.kept.store_up.set([], u64::from(is_up));
     }
 
     /// Notes how many keys are in the emergency journal.
     pub fn set_journalled_keys(&self, count: usize) {
-        self.journalled_keys.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.0.kept.journalled_keys.set([], u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// Notes whether encryption keys were refused.
     pub fn set_keyring_refused(&self, is_refused: bool) {
-        self.keyring_refused.set(i64::from(is_refused));
+        self.0.kept.keyring_refused.set([], u64::from(is_refused));
     }
 
     /// Notes how many intents are open, and how many flagged.
     pub fn set_key_intents(&self, open: u64, flagged: u64) {
         for (state, count) in [("open", open), ("flagged", flagged)] {
-            set(&self.key_intents, &vec![("state", state.to_owned())], count);
+            self.0.kept.key_intents.set([state.into()], count);
         }
     }
 
@@ -100,73 +193,55 @@ impl Metrics {
         &self,
         counts: impl IntoIterator<Item = (&'a str, &'static str, u64)>,
     ) {
-        // What is not counted any more is gone.
-        self.credentials.clear();
-        for (partner, kind, count) in counts {
-            let labels = vec![("partner", partner.to_owned()), ("kind", kind.to_owned())];
-            set(&self.credentials, &labels, count);
-        }
+        let counts = counts.into_iter();
+        self.0.kept.credentials.replace(
+            counts.map(|(partner, kind, count)| ([partner.to_owned().into(), kind.into()], count)),
+        );
     }
 
     /// Notes how many requests for a token ended in `outcome` since the start.
     pub fn set_token_requests(&self, partner: &str, outcome: &'static str, count: u64) {
-        let labels = vec![("partner", partner.to_owned()), ("outcome", outcome.to_owned())];
-        // The count that is taken over only grows.
-        self.token_requests.get_or_create(&labels).inner().store(count, Ordering::Relaxed);
+        self.0.kept.token_requests.raise([partner.to_owned().into(), outcome.into()], count);
+    }
+
+    /// Notes how much drift there was in a partner's answers since the start.
+    pub fn set_drift(&self, partner: &str, members: u64) {
+        self.0.kept.drift.raise([partner.to_owned().into()], members);
+    }
+}
+
+/// Of the process.
+impl Metrics {
+    /// The process has started.
+    pub fn process_started(&self, now: Timestamp) {
+        self.0.process.started(now);
+    }
+
+    /// Looks at the process.
+    pub fn look_at_process(&self) {
+        self.0.process.look(super::tally());
+    }
+
+    /// All metrics that there are, whether anything feeds them yet or not.
+    pub fn declared(&self) -> &[Declared] {
+        &self.0.declared
     }
 
     /// All metrics as text.
     ///
     /// # Errors
-    /// Never but for a fault of this file.
-    pub fn page(&self) -> Result<String, fmt::Error> {
+    /// Never but for a fault of this module.
+    pub fn page(&self, format: Format) -> Result<String, fmt::Error> {
         let mut page = String::new();
-        text::encode(&mut page, &self.registry)?;
-        Ok(page)
+        text::encode(&mut page, &self.0.registry)?;
+        // How a family is written that has no labels.
+        let page = page.replace("{} ", " ");
+        Ok(match format {
+            Format::OpenMetrics => page,
+            Format::Text => page::plain(&page),
+        })
     }
-}
-
-fn registered<M>(registry: &mut Registry, name: &str, help: &str) -> M
-where
-    M: prometheus_client::registry::Metric + Clone + Default,
-{
-    let metric = M::default();
-    registry.register(name, help, metric.clone());
-    metric
-}
-
-fn set(gauges: &Gauges, labels: &Labels, count: u64) {
-    gauges.get_or_create(labels).set(i64::try_from(count).unwrap_or(i64::MAX));
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_has_every_metric() {
-        let metrics = Metrics::default();
-        metrics.set_store_up(true);
-        metrics.set_journalled_keys(2);
-        metrics.set_keyring_refused(true);
-        metrics.set_key_intents(1, 3);
-        metrics.set_credentials([("gone", "key_pair", 7)]);
-        metrics.set_credentials([("example", "key_pair", 4)]);
-        metrics.set_token_requests("example", "issued", 5);
-        let page = metrics.page().unwrap();
-        let mut lines: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
-        lines.sort_unstable();
-        assert_eq!(
-            lines,
-            [
-                r#"partner_gateway_credentials{partner="example",kind="key_pair"} 4"#,
-                "partner_gateway_journalled_keys 2",
-                r#"partner_gateway_key_intents{state="flagged"} 3"#,
-                r#"partner_gateway_key_intents{state="open"} 1"#,
-                "partner_gateway_keyring_refused 1",
-                "partner_gateway_store_up 1",
-                r#"partner_gateway_token_requests_total{partner="example",outcome="issued"} 5"#,
-            ]
-        );
-    }
-}
+mod tests;

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use partner_gateway::pb::grpc::health::v1::HealthCheckRequest;
 use prost::Message as _;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tonic::Code;
-use tonic_health::pb::HealthCheckRequest;
 
 use crate::support::gateway::Gateway;
 use crate::support::wire::{Told, Wire};

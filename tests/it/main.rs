@@ -6,27 +6,35 @@
 mod architecture;
 mod catalogue;
 mod cli;
+mod connections;
 mod credential_service;
 mod deadlines;
+mod deploy;
+mod drain;
 mod faults;
 mod fixtures;
 mod grants;
+mod health;
+mod image;
 mod keys;
 // Fail points are in debug builds only.
 #[cfg(debug_assertions)]
 mod kill;
+mod logs;
 mod metrics;
 mod partners;
 mod readme;
 mod secret_files;
 mod secrets;
 mod server;
+mod service_config;
 mod shared_tokens;
 mod shutdown;
 mod store;
 mod streams;
 mod support;
 mod tokens;
+mod traces;
 mod trustap_contract;
 mod trustap_errors;
 mod trustap_f2f;

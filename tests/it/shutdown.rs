@@ -4,13 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use partner_gateway::pb::grpc::health::v1 as health;
+use partner_gateway::pb::grpc::health::v1::HealthCheckRequest;
+use partner_gateway::pb::grpc::health::v1::health_check_response::ServingStatus;
 use prost::Message as _;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tonic::Code;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::support::control::Control;
 use crate::support::frames::{self, Connection};
@@ -39,7 +40,7 @@ async fn holds_within(time: Duration, mut condition: impl AsyncFnMut() -> bool) 
 }
 
 /// A gateway to simulators that outlive it.
-async fn beside(simulators: &Control, environment: &[(&str, &str)]) -> Process {
+pub(crate) async fn beside(simulators: &Control, environment: &[(&str, &str)]) -> Process {
     let url = format!("http://{}/trolley", simulators.address);
     let partner = [
         ("PARTNER_GATEWAY__PARTNERS__TROLLEY__BASE_URL", url.as_str()),
@@ -204,7 +205,7 @@ async fn g27_a_health_watch_is_told_not_serving_and_does_not_hold_up_the_exit() 
     let mut process = Process::serve(&["--simulate"], &drain).await;
     let grpc = tonic::transport::Endpoint::try_from(format!("http://{}", process.grpc)).unwrap();
     let channel = grpc.connect().await.unwrap();
-    let mut client = tonic_health::pb::health_client::HealthClient::new(channel);
+    let mut client = health::health_client::HealthClient::new(channel);
     let watch = client.watch(HealthCheckRequest { service: String::new() }).await.unwrap();
     let mut watch = watch.into_inner();
     let first = watch.message().await.unwrap().unwrap();

@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub(crate) mod client;
+pub(crate) mod collector;
 pub(crate) mod control;
 pub(crate) mod daemon;
 pub(crate) mod frames;
@@ -10,5 +11,6 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod scripted;
+pub(crate) mod tool;
 pub(crate) mod trustap;
 pub(crate) mod wire;

@@ -1,4 +1,4 @@
-//! A response body that ends: at the caller's deadline, or when the gateway stops.
+//! A response body that ends: at the caller's deadline, or with its connection.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,28 +6,39 @@ use std::task::{Context, Poll};
 use http::HeaderMap;
 use http_body::Frame;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Duration, Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::body::Body;
 use uuid::Uuid;
 
-use crate::grpc::reason::Reason;
 use crate::grpc::status;
+use crate::random::Random;
 use crate::server::activity::Active;
 
 use super::{deadline_exceeded, explain};
 
+/// Those whose streams end at the same moment shall not come back at the same moment.
+const EARLIEST_RETRY: Duration = Duration::from_millis(100);
+const RETRY_SPREAD: Duration = Duration::from_secs(2);
+
 /// The body of a call. A stream of events has no end of its own: without this one it
-/// would outlive its deadline, and hold up the process when that is told to stop.
+/// would outlive its deadline, and hold up a connection that is to be closed.
 pub(super) struct Bounded {
     body: Body,
     id: Uuid,
-    deadline: Option<Instant>,
-    stop: CancellationToken,
+    limits: Limits,
     /// Made when the body has to be waited for: most bodies are there at once.
     ends: Option<Ends>,
-    _held: Held,
+    held: Held,
+}
+
+/// What ends a body.
+pub(super) struct Limits {
+    pub(super) deadline: Option<Instant>,
+    /// The end of streams on its connection.
+    pub(super) closing: CancellationToken,
+    pub(super) random: Random,
 }
 
 /// What a call holds until its body has ended.
@@ -35,38 +46,31 @@ pub(super) type Held = (Active, Option<OwnedSemaphorePermit>);
 
 struct Ends {
     deadline: Option<Pin<Box<Sleep>>>,
-    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 // === impl Bounded ===
 
 impl Bounded {
-    pub(super) fn new(
-        body: Body,
-        id: Uuid,
-        deadline: Option<Instant>,
-        stop: CancellationToken,
-        held: Held,
-    ) -> Self {
-        Self { body, id, deadline, stop, ends: None, _held: held }
+    pub(super) fn new(body: Body, id: Uuid, limits: Limits, held: Held) -> Self {
+        Self { body, id, limits, ends: None, held }
     }
 
     /// The status that ends the body now, if any does.
     fn end(&mut self, context: &mut Context<'_>) -> Option<Status> {
-        let (deadline, stop) = (self.deadline, &self.stop);
+        let Limits { deadline, closing, random } = &self.limits;
         let ends = self.ends.get_or_insert_with(|| Ends {
             deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
-            stop: Box::pin(stop.clone().cancelled_owned()),
+            closing: Box::pin(closing.clone().cancelled_owned()),
         });
         let is_over =
             ends.deadline.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready());
         if is_over {
             return Some(deadline_exceeded(self.id));
         }
-        let is_stopping = ends.stop.as_mut().poll(context).is_ready();
-        let stopping =
-            || status::of_gateway(Reason::ShuttingDown, "the gateway is shutting down", self.id);
-        is_stopping.then(stopping)
+        let is_closing = ends.closing.as_mut().poll(context).is_ready();
+        let retry = || EARLIEST_RETRY + RETRY_SPREAD.mul_f64(random.draw());
+        is_closing.then(|| status::of_closing(self.id, retry()))
     }
 }
 
@@ -80,6 +84,7 @@ impl http_body::Body for Bounded {
     ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            this.held.0.note_sent();
             return Poll::Ready(frame.map(|frame| {
                 Ok(match frame?.into_trailers() {
                     Ok(trailers) => Frame::trailers(explain::trailers(trailers, this.id)),

@@ -63,7 +63,7 @@ async fn o12_neither_log_nor_error_shows_a_secret_that_the_partner_repeats() {
     };
     let (errors, log) = logged(work).await;
     assert!(errors.contains("[redacted]") && !errors.contains("canary"), "{errors}");
-    assert!(log.contains("attempt{attempt=1"), "{log}");
+    assert!(log.contains("gateway.attempt=1"), "{log}");
     assert_eq!(log.lines().find(|line| line.contains("canary")), None);
 }
 
@@ -73,11 +73,13 @@ async fn the_span_of_an_attempt_tells_what_came_of_it() {
     let (result, log) = logged(setting.call(call())).await;
     assert_eq!(result.unwrap_err().partner_request_id(), Some("theirs-2"));
     for part in [
-        "call{partner=\"example\" rpc.service=\"example.v1.ThingService\" rpc.method=\"MakeThing\"",
-        "attempt{attempt=1 http.request.method=\"POST\" server.address=\"127.0.0.1\"",
-        "outcome=\"REJECTED\"",
+        "attempt{otel.name=\"POST /things\" otel.kind=\"client\" gateway.attempt=1",
+        "gateway.partner=\"example\"",
+        "http.request.method=\"POST\" url.template=\"/things\" server.address=\"127.0.0.1\"",
+        "gateway.outcome=\"REJECTED\"",
         "http.response.status_code=404",
-        "partner_request_id=\"theirs-2\"",
+        "error.type=\"404\"",
+        "gateway.partner_request_id=\"theirs-2\"",
     ] {
         assert!(log.contains(part), "{part} in {log}");
     }
@@ -90,7 +92,7 @@ async fn s14_a_key_that_cannot_be_kept_is_warned_of_without_its_values() {
     let (result, log) = logged(setting.call(call())).await;
     assert!(result.is_ok(), "the caller has the key");
     let warning = log.lines().find(|line| line.contains("WARN")).unwrap_or_default();
-    assert!(warning.contains("KEY_UNREADABLE") && warning.contains("MakeThing"), "{log}");
+    assert!(warning.contains("KEY_UNREADABLE") && warning.contains("intent="), "{log}");
     assert!(!warning.contains("canary"), "{warning}");
 }
 

@@ -101,7 +101,7 @@ async fn given() -> (Stack, Arc<Partner>) {
         .layer(deadline::DeadlineLayer::new(&context))
         .layer(reauthenticate::ReauthenticateLayer::new(Arc::clone(&authenticator)))
         .layer(authenticate::AuthenticateLayer::new(authenticator, Arc::clone(&host), &context))
-        .layer(attempt::AttemptLayer::new(example.clone(), Arc::clone(&host), &context))
+        .layer(attempt::AttemptLayer::new(example.clone(), (Arc::clone(&host), None), &context))
         .layer(judge::JudgeLayer::new(example, host, context.clock.clone()));
     (BoxCloneSyncService::new(layers.service(wire)), partner)
 }

@@ -20,6 +20,7 @@ pub(super) struct BaseUrl {
     /// Scheme, authority and path prefix, without a slash at the end.
     text: String,
     host: String,
+    port: Option<u16>,
 }
 
 /// Resolves names to addresses that calls may go to.
@@ -67,12 +68,18 @@ impl BaseUrl {
             return Err("its address is not a public one".to_owned());
         }
         let path = url.path().trim_end_matches('/');
-        Ok(Self { text: format!("{}{path}", url.origin().ascii_serialization()), host })
+        let (origin, port) = (url.origin().ascii_serialization(), url.port_or_known_default());
+        Ok(Self { text: format!("{origin}{path}"), host, port })
     }
 
     /// The host, an IPv6 address in brackets.
     pub(super) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The port, the scheme's own if the URL has none.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.port
     }
 
     /// The URL of `target`, a path with a query.

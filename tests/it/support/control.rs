@@ -24,9 +24,14 @@ impl Control {
 
     /// Simulators of the test's own, without a gateway.
     pub(crate) async fn start() -> Self {
+        Self::start_with(Settings::default()).await
+    }
+
+    /// The same, with settings of the test's own.
+    pub(crate) async fn start_with(settings: Settings) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = Simulator::new(Settings::default()).serve(listener, std::future::pending());
+        let serving = Simulator::new(settings).serve(listener, std::future::pending());
         #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
         tokio::spawn(serving);
         Self::of(address)

@@ -95,6 +95,13 @@ impl Process {
         Self::started(command).await
     }
 
+    /// Runs a command that serves, however that comes to the program, and waits until it does.
+    pub(crate) async fn of(command: std::process::Command) -> Self {
+        let mut command = Command::from(command);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        Self::started(command).await
+    }
+
     async fn started(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());

@@ -1,0 +1,136 @@
+//! The life of a connection: how it is ended so that no call is lost, how old it gets, and
+//! what ends it at once. Numbers are the requirements' (B, G).
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::frames::{self, Connection};
+use crate::support::gateway::Gateway;
+use crate::support::tool::Tool;
+use crate::support::wire::Wire;
+
+const RPC: &str = "trolley.v1.WebhookService/ListWebhooks";
+const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+const SETTINGS: [u8; 9] = [0, 0, 0, frames::SETTINGS, 0, 0, 0, 0, 0];
+const ENHANCE_YOUR_CALM: u32 = 0xb;
+const NEVER: u32 = 0x7fff_ffff;
+
+fn last_stream(goaway: &frames::Frame) -> u32 {
+    u32::from_be_bytes(goaway.payload[..4].try_into().unwrap())
+}
+
+#[tokio::test]
+async fn g21_a_connection_is_ended_with_two_goaways_a_round_trip_apart() {
+    let gateway = Gateway::simulated("[grpc]\nmax_connection_age = '200ms'").await;
+    let mut connection = Connection::established(gateway.grpc()).await;
+
+    let first = connection.next_of(frames::GOAWAY).await.expect("closed without a GOAWAY");
+    let second = connection.next_of(frames::GOAWAY).await.expect("closed after the first");
+    connection.closed().await;
+
+    assert_eq!((first.error_code(), last_stream(&first)), (0, NEVER));
+    assert_eq!((second.error_code(), last_stream(&second)), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g21_connections_of_the_same_moment_are_not_ended_at_the_same_moment() {
+    let gateway = Gateway::simulated("[grpc]\nmax_connection_age = '2s'").await;
+    let address = gateway.grpc();
+    let ages = join_all((0..200).map(|_| async move {
+        let mut connection = Connection::established(address).await;
+        connection.next().await.expect("no SETTINGS");
+        let start = Instant::now();
+        connection.next_of(frames::GOAWAY).await.expect("closed without a GOAWAY");
+        start.elapsed()
+    }))
+    .await;
+
+    let (first, last) = (ages.iter().min().unwrap(), ages.iter().max().unwrap());
+    // From 1.8 to 2.2 seconds; a busy machine is late.
+    assert!(*first >= Duration::from_millis(1600), "{first:?}");
+    assert!(*last - *first >= Duration::from_millis(200), "{first:?} to {last:?}");
+}
+
+/// gRPC's own library opens new connections in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn g21_no_call_fails_while_connections_reach_their_age() {
+    let gateway = Gateway::simulated("[grpc]\nmax_connection_age = '300ms'").await;
+    let address = gateway.grpc().to_string();
+    let args = [RPC, &address, "--rate", "100"];
+    let Some(mut callers) = Tool::start("steady_load.py", &args) else { return };
+    callers.next().await.unwrap();
+
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let told = callers.finish().await.pop().unwrap();
+
+    let codes = told["codes"].as_object().unwrap();
+    assert!(codes.len() == 1 && codes["OK"].as_u64().unwrap() > 50, "{told}");
+}
+
+#[tokio::test]
+async fn g21_a_call_is_answered_although_the_grace_of_its_connection_is_over() {
+    let settings = "[grpc]\nmax_connection_age = '100ms'\nmax_connection_age_grace = '100ms'";
+    let gateway = Gateway::simulated(settings).await;
+    let delay = json!({"partner": "trolley", "fault": {"kind": "delay", "millis": 900}});
+    gateway.control().fault(delay).await;
+
+    let told = Wire::to(gateway.grpc()).call(RPC, json!({}), &[]).await;
+
+    assert_eq!(told.code(), tonic::Code::Ok, "{told:?}");
+}
+
+#[tokio::test]
+async fn g21_a_stream_ends_with_a_status_when_the_grace_is_over() {
+    let settings = "[grpc]\nmax_connection_age = '100ms'\nmax_connection_age_grace = '300ms'";
+    let gateway = Gateway::simulated(settings).await;
+    let start = Instant::now();
+
+    let told = Wire::to(gateway.grpc()).send("grpc.health.v1.Health/Watch", b"", &[]).await;
+
+    assert_eq!(told.code(), tonic::Code::Unavailable, "{told:?}");
+    assert_eq!(told.error_info().reason, "SHUTTING_DOWN");
+    let retry = tonic_types::StatusExt::get_details_retry_info(&told.status()).unwrap();
+    let milliseconds = retry.retry_delay.unwrap().as_millis().to_string();
+    assert_eq!(told.metadata("grpc-retry-pushback-ms"), Some(milliseconds.as_str()));
+    assert!(start.elapsed() >= Duration::from_millis(350), "{:?}", start.elapsed());
+}
+
+/// What the GOAWAY of a connection says that was sent these frames.
+async fn flooded(gateway: &Gateway, frames: &[u8], count: usize) -> (u32, String) {
+    let mut connection = Connection::established(gateway.grpc()).await;
+    connection.next().await.expect("no SETTINGS");
+    connection.send(&frames.repeat(count)).await;
+    let goaway = connection.next_of(frames::GOAWAY).await.expect("closed without a GOAWAY");
+    connection.closed().await;
+    (goaway.error_code(), String::from_utf8(goaway.payload[8..].to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn b6_g23_a_flood_of_pings_is_told_to_be_calm_and_left() {
+    let gateway = Gateway::simulated("").await;
+    for count in [4, 5000] {
+        let told = flooded(&gateway, &PING, count).await;
+        assert_eq!(told, (ENHANCE_YOUR_CALM, "too_many_pings".to_owned()), "{count}");
+    }
+}
+
+#[tokio::test]
+async fn b7_a_flood_of_settings_is_told_to_be_calm_and_left() {
+    let gateway = Gateway::simulated("").await;
+    let told = flooded(&gateway, &SETTINGS, 5000).await;
+    assert_eq!(told, (ENHANCE_YOUR_CALM, "too_many_settings".to_owned()));
+}
+
+#[tokio::test]
+async fn g23_three_pings_are_answered() {
+    let gateway = Gateway::simulated("").await;
+    let mut connection = Connection::established(gateway.grpc()).await;
+    connection.next().await.expect("no SETTINGS");
+    connection.send(&PING.repeat(3)).await;
+    for _ in 0..3 {
+        assert!(connection.next_of(PING[3]).await.is_some(), "closed");
+    }
+}

@@ -1,0 +1,140 @@
+//! The log as operators read it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tonic::Request;
+
+use crate::support::client::Client;
+use crate::support::control::Control;
+use crate::support::process::Process;
+
+const LIST: &str = "trustist.v1.InvitationService/ListInvitations";
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// The lines of calls, once there are `count` of them, and a moment later.
+async fn calls(process: &Process, count: usize) -> Vec<Value> {
+    let is_call = |line: &Value| line["message"].as_str().is_some_and(|it| it.starts_with("call "));
+    let lines = || process.log().into_iter().filter(is_call).collect::<Vec<_>>();
+    let looked = async {
+        while lines().len() < count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(10), looked).await;
+    assert!(found.is_ok(), "{:#?}", process.log());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    lines()
+}
+
+/// One of each kind: the id of the first.
+async fn make_calls(process: &Process) -> String {
+    let client = Client::connect(process.grpc).await;
+    let control = Control::of(process.simulators.unwrap());
+    let mut request = Request::new(json!({}));
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    request.metadata_mut().insert("traceparent", parent.parse().unwrap());
+    request.metadata_mut().insert("grpc-previous-rpc-attempts", "2".parse().unwrap());
+    let answer = client.call_with(LIST, request).await.unwrap();
+    let id = answer.metadata.get("x-request-id").unwrap().to_str().unwrap().to_owned();
+    let account = json!({"submerchant_id": partner_gateway::simulator::trolley::SUBMERCHANT_ID});
+    client.call("trolley.v1.BalanceService/GetFundingInfo", account).await.unwrap();
+    client.call("trustist.v1.InvitationService/GetMerchantKeys", json!({})).await.unwrap_err();
+    let fault = json!({"partner": "trustist", "fault": {"kind": "drop_before"}});
+    control.fault(fault).await;
+    client.call(LIST, json!({})).await.unwrap_err();
+    client.call("gateway.v1.PartnerService/ListPartners", json!({})).await.unwrap();
+    let mut stream = Request::new(json!({"trustap_user_id": "user-canary"}));
+    stream.set_timeout(Duration::from_secs(5));
+    let _ = client.stream("trustap.v1.OnlineTransactionService/StreamTransactions", stream).await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_has_one_line_that_tells_all_of_it() {
+    let process = Process::serve(&["--simulate"], &[]).await;
+    let id = make_calls(&process).await;
+    let lines = calls(&process, 6).await;
+    assert_eq!(lines.len(), 6, "{lines:#?}");
+    let [answered, of_account, refused, failed, own, stream] = &lines[..] else { unreachable!() };
+    assert_eq!(
+        (&answered["level"], &answered["message"], &answered["rpc"]),
+        (&json!("INFO"), &json!("call answered"), &json!(LIST))
+    );
+    for (name, value) in [
+        ("caller", json!("anonymous")),
+        ("code", json!("OK")),
+        ("outcome", json!("SUCCEEDED")),
+        ("attempts", json!(1)),
+        ("previous_attempts", json!(2)),
+        ("request_id", json!(id)),
+        ("trace_id", json!(TRACE)),
+        ("account", Value::Null),
+        ("reason", Value::Null),
+    ] {
+        assert_eq!(answered[name], value, "{name} of {answered:#}");
+    }
+    for part in
+        ["duration", "spent.queue", "spent.token", "spent.store", "spent.attempts", "spent.backoff"]
+    {
+        assert!(answered[part].is_f64(), "{part} of {answered:#}");
+    }
+    assert_eq!(of_account["account"], partner_gateway::simulator::trolley::SUBMERCHANT_ID);
+    assert_eq!((&refused["level"], &refused["message"]), (&json!("INFO"), &json!("call refused")));
+    assert_eq!(
+        (&refused["code"], &refused["reason"]),
+        (&json!("INVALID_ARGUMENT"), &json!("INVALID_REQUEST"))
+    );
+    assert_eq!((&refused["outcome"], &refused["attempts"]), (&json!("NOT_SENT"), &json!(0)));
+    assert_eq!((&failed["level"], &failed["message"]), (&json!("WARN"), &json!("call failed")));
+    assert!(failed["error"].is_string() && failed["reason"].is_string(), "{failed:#}");
+    assert_eq!(own["rpc"], "gateway.v1.PartnerService/ListPartners");
+    assert_eq!(stream["rpc"], "trustap.v1.OnlineTransactionService/StreamTransactions");
+    // A user is a person.
+    let log = format!("{:?}", process.log());
+    assert!(!log.contains("user-canary"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_its_caller_leaves_has_a_line_too_and_probes_have_none() {
+    let process = Process::serve(&["--simulate"], &[]).await;
+    let client = Client::connect(process.grpc).await;
+    let control = Control::of(process.simulators.unwrap());
+    let health = "grpc.health.v1.Health/Check";
+    client.call(health, json!({})).await.unwrap();
+    let slow = json!({"partner": "trustist", "path": "/invitations", "fault": {"kind": "delay", "millis": 5000}});
+    control.fault(slow).await;
+    let left = tokio::time::timeout(Duration::from_millis(300), client.call(LIST, json!({}))).await;
+    assert!(left.is_err());
+    let lines = calls(&process, 1).await;
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    let (message, code) = (&lines[0]["message"], &lines[0]["code"]);
+    assert_eq!((message, code), (&json!("call abandoned"), &json!("CANCELLED")));
+}
+
+/// G42: what callers make up does not get into the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_rpc_that_nobody_serves_is_told_as_other() {
+    let process = Process::serve(&["--simulate"], &[]).await;
+    let channel = tonic::transport::Endpoint::try_from(format!("http://{}", process.grpc)).unwrap();
+    let mut grpc = tonic::client::Grpc::new(channel.connect().await.unwrap());
+    grpc.ready().await.unwrap();
+    let path = "/made.up.Canary/Word".parse().unwrap();
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    grpc.unary(Request::new(()), path, codec).await.unwrap_err();
+    let lines = calls(&process, 1).await;
+    assert_eq!((&lines[0]["rpc"], &lines[0]["code"]), (&json!("other"), &json!("UNIMPLEMENTED")));
+    assert!(!format!("{:?}", process.log()).contains("Canary"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_start_tells_the_configuration_without_its_secrets() {
+    let secret = ("PARTNER_GATEWAY__TELEMETRY__OTLP_HEADERS", "authorization=canary");
+    let process = Process::serve(&["--simulate"], &[secret]).await;
+    let log = process.log();
+    let told = log.iter().find(|line| line["message"] == "effective configuration").unwrap();
+    assert_eq!(told["level"], "INFO");
+    let configuration = told["configuration"].as_str().unwrap();
+    assert!(configuration.contains("[grpc]") && configuration.contains("log_format = \"json\""));
+    assert!(!format!("{log:?}").contains("canary"), "{configuration}");
+}
