@@ -4,18 +4,24 @@
 //! the layer inside it. Their order is part of what they do, so it is written once, in
 //! [`build`], with the reason for each place.
 
+mod admit;
 mod attempt;
 mod authenticate;
+mod breaker;
+mod coalesce;
 mod deadline;
 mod exchange;
 mod idempotency;
 mod judge;
 mod keep;
+mod limits;
 mod outcome;
 mod reauthenticate;
 mod records;
+mod retry;
 mod scrub;
 mod settings;
+mod state;
 mod token_endpoint;
 mod trace;
 mod transport;
@@ -42,7 +48,9 @@ use crate::partner::{Partner, Status};
 use crate::redis::Redis;
 use crate::store::Store;
 use exchange::Exchange;
+pub use limits::{Breaker, Concurrency, Limits, Rate, Retry, Tunable};
 pub use settings::{Problem, Settings, Timeouts};
+pub use state::State;
 use transport::Transport;
 
 /// The way to one partner. Clones share connections, tokens and keys.
@@ -94,6 +102,8 @@ type Answering = BoxFuture<'static, Result<Reply, Error>>;
 pub struct Built {
     /// Carries calls.
     pub stack: Stack,
+    /// What can be looked at while it runs.
+    pub state: State,
     /// Holds the credentials that the stack's calls are made with.
     pub(crate) authenticator: Arc<Authenticator>,
 }
@@ -122,12 +132,16 @@ pub fn build(
     };
     let authenticator =
         Arc::new(Authenticator::new(Arc::clone(&partner), settings.credentials, means));
+    let limits = Tunable::new(settings.limits);
     let layers = ServiceBuilder::new()
         // Outermost, so that what every other layer does happens inside the call's span.
         .layer(trace::TraceLayer::new(transport.host()))
         // Bounds the waiting for everything below, a token and a second attempt too; a
         // write goes on below it.
         .layer(deadline::DeadlineLayer::new(context))
+        // Inside deadline, for each of those who wait has their own; outside all else, for
+        // what is shared is done once.
+        .layer(coalesce::CoalesceLayer)
         // Inside deadline, so that an answer that comes too late is recorded; outside
         // everything that sends, so that a record is there before the first byte is.
         .layer(idempotency::IdempotencyLayer::default())
@@ -138,8 +152,15 @@ pub fn build(
             authenticator.vault().clone(),
             settings.timeouts.total,
         ))
+        // Inside keep and idempotency, which are for the call as a whole, however many
+        // attempts it takes; outside what each attempt needs anew: a turn, a credential.
+        .layer(retry::RetryLayer)
         // Outside authenticate, which it runs again with what it invalidated.
         .layer(reauthenticate::ReauthenticateLayer::new(Arc::clone(&authenticator)))
+        // For each attempt; outside authenticate, for a signature must not wait.
+        .layer(admit::AdmitLayer)
+        // Inside admit: whether the partner is left alone is decided when the turn comes.
+        .layer(breaker::BreakerLayer)
         // Once per attempt: a signature is over its bytes and its moment.
         .layer(authenticate::AuthenticateLayer::new(
             Arc::clone(&authenticator),
@@ -151,7 +172,7 @@ pub fn build(
         // Next to the wire: from here outwards an answer is a success or an error.
         .layer(judge::JudgeLayer::new(partner, transport.host(), context.clock.clone()));
     let stack = BoxCloneSyncService::new(layers.service(transport));
-    Ok(Built { stack, authenticator })
+    Ok(Built { stack, state: State { limits }, authenticator })
 }
 
 /// How tokens are fetched: over the same connections and within the same limits as

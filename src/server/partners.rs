@@ -105,9 +105,9 @@ fn side(
         ..stack::Settings::new(connection.base_url.as_str())
     };
     let host = settings.host();
-    let Built { stack, authenticator } = stack::build(partner, settings, &context)
+    let Built { stack, state, authenticator } = stack::build(partner, settings, &context)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    Ok(PartnerSide { stack, host, status, authenticator, return_secrets })
+    Ok(PartnerSide { stack, host, status, state, authenticator, return_secrets })
 }
 
 /// What would keep a gateway with this configuration from starting: its partners'

@@ -37,7 +37,7 @@ async fn given(partner: impl Fn(&Request, usize) -> Act + Send + Sync + 'static)
     let token_url = format!("{}/realms/r/token", sso.url());
     settings.credentials.grants = Some(GrantClient { client, token_url });
     let context = testing::context().await;
-    let Built { stack, authenticator } = build(Arc::new(Example), settings, &context).unwrap();
+    let Built { stack, authenticator, .. } = build(Arc::new(Example), settings, &context).unwrap();
     let grant = Grant::RefreshToken("rt-canary-0".into());
     authenticator.admit_grant(Some("u-1".to_owned()), grant).await.unwrap();
     Given { partner, sso, stack }
