@@ -13,6 +13,8 @@ mod listener;
 mod metrics;
 mod operations;
 mod partners;
+mod probes;
+mod reload;
 mod routes;
 mod shutdown;
 mod simulators;
@@ -27,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::credentials::{SecretFiles, Source};
 use crate::grpc::{Gateway, KeptCredentials, Operations, PartnerStates};
 use crate::operation::Catalogue;
@@ -45,15 +47,22 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Runs the gateway until the process is told to stop (SIGTERM or SIGINT), then
 /// drains it. With `simulate` it also runs the partner simulators, and its partners
-/// are these.
+/// are these. Changes of the file that the configuration came from are followed.
 ///
 /// # Errors
 /// When an address cannot be listened on, or a partner's settings cannot be used.
-pub async fn run(config: Config, simulate: bool) -> Result<(), BoxError> {
+pub async fn run(
+    config: Config,
+    source: Option<config::Source>,
+    simulate: bool,
+) -> Result<(), BoxError> {
     let mut signals = StopSignals::catch()?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let server = Server::start(config, simulate, &stop, &tasks).await?;
+    if let Some(source) = source {
+        server.follow(source, &stop, &tasks);
+    }
     signals.wait().await;
     server.drain(&stop, &tasks).await;
     Ok(())
@@ -69,6 +78,7 @@ pub struct Server {
     pub operations: std::net::SocketAddr,
     simulators: Option<simulators::Running>,
     readiness: operations::Readiness,
+    tuned: reload::Tuned,
     /// Ends the waiting for partners' answers.
     ending: CancellationToken,
 }
@@ -104,20 +114,24 @@ impl Server {
         };
         let gateway = Arc::new(Gateway::new(partners::build(&config, &shared)?));
         let readiness = operations::Readiness::new(catalogue, &gateway);
-        let services = services(catalogue, &gateway, &shared, &config);
+        let simulated = simulators.as_ref().map(|running| running.address);
+        let tuned = reload::Tuned::new(&config, &gateway, &shared.clock, simulated);
+        let services = services(catalogue, &tuned, &shared, &config);
         let routes = routes::routes(services, &config.grpc, &readiness)?;
         look_after(&config, &gateway, &shared, stop);
+        probe(catalogue, &gateway, stop, tasks);
+        let limits = connections::Limits::from(&config.grpc);
+        let edge = edge::Edge::new(routes, tuned.callers.clone(), &config.grpc, stop.clone());
         let observed = metrics::Observed::new(gateway, shared.store);
         let server = Self {
             grpc: grpc.local_addr()?,
             operations: operations.local_addr()?,
             simulators,
             readiness,
+            tuned,
             ending,
             config,
         };
-        let limits = connections::Limits::from(&server.config.grpc);
-        let edge = edge::Edge::new(routes, &server.config.grpc, stop.clone());
         tasks.spawn(connections::serve_grpc(grpc, edge, limits, stop.clone(), tasks.clone()));
         let health = server.readiness.routes(observed);
         tasks.spawn(connections::serve_http(operations, health, stop.clone(), tasks.clone()));
@@ -134,6 +148,14 @@ impl Server {
     /// Where the simulators are served, if they are.
     pub fn simulators(&self) -> Option<std::net::SocketAddr> {
         self.simulators.as_ref().map(|running| running.address)
+    }
+
+    /// Follows changes of the file that the configuration came from, in a task of `tasks`
+    /// until `stop` is cancelled.
+    pub fn follow(&self, source: config::Source, stop: &CancellationToken, tasks: &TaskTracker) {
+        let interval = self.config.configuration.reload_interval;
+        let reload = reload::Reload::new(source, self.tuned.clone());
+        tasks.spawn(reload.watch(interval, stop.clone()));
     }
 
     /// Stops in order: not ready, no new connections, calls in flight end.
@@ -158,16 +180,22 @@ impl Server {
 
 fn services(
     catalogue: &'static Catalogue,
-    gateway: &Arc<Gateway>,
+    tuned: &reload::Tuned,
     shared: &partners::Shared,
     config: &Config,
 ) -> routes::Services {
-    let (gateway, store, clock) = (|| Arc::clone(gateway), &shared.store, &shared.clock);
+    let (gateway, store, clock) = (|| Arc::clone(&tuned.gateway), &shared.store, &shared.clock);
     let max_message = config.grpc.max_message_bytes;
     let reveals = config.credentials.reveal;
     routes::Services {
         operations: Operations::new(catalogue, gateway(), max_message),
-        partners: PartnerStates::new(catalogue, gateway(), store.clone(), clock.clone()),
+        partners: PartnerStates::new(
+            catalogue,
+            gateway(),
+            store.clone(),
+            clock.clone(),
+            tuned.in_force.clone(),
+        ),
         credentials: KeptCredentials::new(
             gateway(),
             store.clone(),
@@ -192,8 +220,21 @@ fn look_after(
     let authenticators = gateway.partners().map(|(_, side)| &side.authenticator);
     authenticators.clone().for_each(|authenticator| authenticator.start(stop));
     let vaults = authenticators.map(|authenticator| authenticator.vault().clone()).collect();
-    tasks.spawn(store::look_after(store.clone(), vaults, stop.clone()));
+    let retention = config.idempotency.retention();
+    tasks.spawn(store::look_after(store.clone(), retention, vaults, stop.clone()));
     tasks.spawn(store::look_after_keys(store.clone(), offered, stop.clone()));
+}
+
+/// Starts what reads from partners whose writes wait for it.
+fn probe(
+    catalogue: &'static Catalogue,
+    gateway: &Gateway,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    for (name, side) in gateway.partners() {
+        tasks.spawn(probes::watch(catalogue, name.to_owned(), side.clone(), stop.clone()));
+    }
 }
 
 /// Reads the store's keys again when their file changes.

@@ -73,6 +73,15 @@ pub struct Telemetry {
     pub log_level: String,
 }
 
+/// `[configuration]`: how the configuration itself is kept.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Configuration {
+    /// How often the file is looked at for changes.
+    #[serde(with = "value::duration")]
+    pub reload_interval: Duration,
+}
+
 /// The form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -125,6 +134,14 @@ impl Default for Simulators {
 impl Default for Telemetry {
     fn default() -> Self {
         Self { log_format: LogFormat::Readable, log_level: "info".to_owned() }
+    }
+}
+
+// === impl Configuration ===
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self { reload_interval: Duration::from_secs(10) }
     }
 }
 

@@ -20,7 +20,7 @@ use tonic::body::Body;
 use tower::Service;
 use uuid::Uuid;
 
-use crate::callers::Caller;
+use crate::callers::{Caller, Callers};
 use crate::config::Grpc;
 use crate::grpc::reason::Reason;
 use crate::grpc::{Arrival, status};
@@ -42,6 +42,7 @@ const GRACE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(super) struct Edge {
     routes: axum::Router,
+    callers: Callers,
     default_timeout: Duration,
     max_timeout: Duration,
     stop: CancellationToken,
@@ -61,12 +62,17 @@ struct Time {
 // === impl Edge ===
 
 impl Edge {
-    /// Answers through `routes`; streams end when `stop` is cancelled.
-    pub(super) fn new(routes: axum::Router, settings: &Grpc, stop: CancellationToken) -> Self {
+    /// Answers `callers` through `routes`; streams end when `stop` is cancelled.
+    pub(super) fn new(
+        routes: axum::Router,
+        callers: Callers,
+        settings: &Grpc,
+        stop: CancellationToken,
+    ) -> Self {
         let (default_timeout, max_timeout) = (settings.default_deadline, settings.max_deadline);
         let (activity, places) =
             (Activity::default(), Arc::new(Semaphore::new(settings.max_calls)));
-        Self { routes, default_timeout, max_timeout, stop, activity, places }
+        Self { routes, callers, default_timeout, max_timeout, stop, activity, places }
     }
 
     /// The same service for one connection, which notes its calls in `activity`.
@@ -74,11 +80,24 @@ impl Edge {
         Self { activity, ..self.clone() }
     }
 
+    /// Who calls; `None` for nobody who may. The token has done its work then, and goes no
+    /// further: neither into a log nor to a partner.
+    fn identify(&self, headers: &mut HeaderMap, is_health: bool) -> Option<Caller> {
+        let caller = match is_health {
+            true => Some(Caller::anonymous()),
+            false => self.callers.identify(headers),
+        };
+        headers.remove(header::AUTHORIZATION);
+        caller
+    }
+
     fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let id = Uuid::now_v7();
+        let is_health = request.uri().path().starts_with(HEALTH);
+        let caller = self.identify(request.headers_mut(), is_health);
         let asked = deadline::timeout(request.headers());
         let time = asked.map(|asked| Time {
             timeout: asked.unwrap_or(self.default_timeout).min(self.max_timeout),
@@ -86,17 +105,17 @@ impl Edge {
         });
         let (routes, stop) = (self.routes.clone(), self.stop.clone());
         let active = self.activity.begin();
-        let is_health = request.uri().path().starts_with(HEALTH);
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
         async move {
-            let answer = match time {
+            let answer = match (time, caller) {
                 _ if !is_grpc(request.headers()) => return unsupported_media_type(id),
+                (_, None) => (unknown_caller(id).into_http(), None),
                 _ if place.is_none() && !is_health => {
                     let text = "the gateway has as many calls as it takes";
                     (status::of_gateway(Reason::Overloaded, text, id).into_http(), None)
                 }
-                Ok(time) => route(routes, request, id, time).await,
-                Err(deadline::Malformed) => {
+                (Ok(time), Some(caller)) => route(routes, request, id, caller, time).await,
+                (Err(deadline::Malformed), Some(_)) => {
                     let text = "grpc-timeout must be at most eight digits and a unit";
                     (status::of_gateway(Reason::InvalidTimeout, text, id).into_http(), None)
                 }
@@ -128,6 +147,7 @@ async fn route(
     mut routes: axum::Router,
     mut request: Request<Incoming>,
     id: Uuid,
+    caller: Caller,
     time: Time,
 ) -> (Response<Body>, Option<Instant>) {
     let now = Instant::now();
@@ -135,7 +155,7 @@ async fn route(
     // caller's own timer fires.
     let margin = (time.timeout / 10).min(Duration::from_millis(5));
     let timeout = time.timeout - margin;
-    let (caller, previous_attempts) = (Caller::anonymous(), previous_attempts(request.headers()));
+    let previous_attempts = previous_attempts(request.headers());
     request.extensions_mut().insert(Arrival { id, time: now, timeout, caller, previous_attempts });
     let deadline = now + time.timeout;
     let response = match tokio::time::timeout_at(deadline + GRACE, routes.call(request)).await {
@@ -163,6 +183,12 @@ fn unsupported_media_type(id: Uuid) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     tell(response, id)
+}
+
+fn unknown_caller(id: Uuid) -> tonic::Status {
+    tracing::info!(request_id = %id, "a call of nobody who is known was refused");
+    let text = "authorization must be Bearer with a token of a caller that the gateway knows";
+    status::of_gateway(Reason::UnknownCaller, text, id)
 }
 
 fn deadline_exceeded(id: Uuid) -> tonic::Status {

@@ -18,8 +18,9 @@ use crate::credentials::SecretFiles;
 use crate::error::Error;
 use crate::grpc::PartnerSide;
 use crate::operation::{Catalogue, Credential, Effect, Operation};
+use crate::random::Random;
 use crate::redis::Redis;
-use crate::stack::{self, Built, Context, Stack};
+use crate::stack::{self, Built, Context, Limits, Stack};
 use crate::store::Store;
 use crate::{partner, transcode};
 
@@ -50,14 +51,17 @@ pub(super) fn build(
         stopping: shared.stopping.clone(),
         status,
         store: shared.store.clone(),
+        retention: config.idempotency.retention(),
         secret_files: shared.secret_files.clone(),
         redis: redis.clone(),
+        random: Random::system(),
     };
     let mut sides = BTreeMap::new();
     let mut problems = Vec::new();
     for settings in config.partners.settings() {
         let name = settings.name;
-        match side(settings, context) {
+        let limits = settings.tuning.limits(config.shared_limits.replicas);
+        match side(settings, limits, context) {
             Ok(side) => {
                 sides.insert(name.to_owned(), side);
             }
@@ -80,6 +84,7 @@ fn redis(config: &Config) -> Result<Option<Redis>, Unusable> {
 
 fn side(
     settings: PartnerSettings<'_>,
+    limits: Limits,
     context: impl Fn(Arc<partner::Status>) -> Context,
 ) -> Result<PartnerSide, Vec<String>> {
     let partner =
@@ -101,6 +106,7 @@ fn side(
             total: connection.timeouts.total,
         },
         max_body: connection.limits.response_bytes,
+        limits,
         credentials: settings.credentials,
         ..stack::Settings::new(connection.base_url.as_str())
     };
@@ -171,7 +177,8 @@ async fn prove(
     }
 }
 
-fn harmless(catalogue: &Catalogue, partner: &str) -> Option<&'static Operation> {
+/// The first list that names no resource.
+pub(super) fn harmless(catalogue: &Catalogue, partner: &str) -> Option<&'static Operation> {
     catalogue.operations().iter().copied().find(|operation| {
         operation.partner == partner
             && operation.effect == Effect::Read
@@ -183,7 +190,8 @@ fn harmless(catalogue: &Catalogue, partner: &str) -> Option<&'static Operation> 
     })
 }
 
-async fn read(
+/// Makes such a read.
+pub(super) async fn read(
     stack: Stack,
     operation: &'static Operation,
     account: Option<String>,

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field};
 
-use super::exchange::{Exchange, Progress};
+use super::exchange::{Exchange, Phase, Progress, Timed};
 use super::{Answering, Next};
 use crate::call::Reply;
 use crate::clock::Clock;
@@ -41,6 +41,7 @@ struct Open {
     progress: Progress,
     operation: &'static Operation,
     is_ended: bool,
+    _timed: Timed,
 }
 
 // === impl AttemptLayer ===
@@ -95,7 +96,8 @@ impl<S: Next> Service<Exchange> for Attempt<S> {
             };
             with.status.record_attempt();
             let span = with.span(number, operation);
-            let open = Open { with, progress, operation, is_ended: false };
+            let _timed = progress.timed(Phase::Attempt);
+            let open = Open { with, progress, operation, is_ended: false, _timed };
             let attempt = async move {
                 let _ = failpoint::reach(Point::BeforeSend).await;
                 let result = ready.call(exchange).await;

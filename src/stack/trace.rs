@@ -2,17 +2,17 @@
 //!
 //! Here the call becomes an exchange, and here an error gets what only the whole call
 //! knows: how many attempts were made, the worst that any of them left, and the host that
-//! they went to.
+//! they went to. Where its time went stands on the span, the answer and the error.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span, field};
 
 use super::exchange::{Exchange, Progress};
 use super::{Answering, Next};
-use crate::call::{Call, Reply};
+use crate::call::{Call, Reply, Spent};
 use crate::error::{Error, Kind};
 
 /// Adds the span of a call.
@@ -38,7 +38,8 @@ impl TraceLayer {
     /// The error of the whole call, which failed last with `error`.
     fn conclude(&self, error: Error, progress: &Progress) -> Error {
         let (attempts, outcome) = (progress.attempts(), error.outcome().worse(progress.outcome()));
-        let error = error.with_attempts(attempts).with_outcome(outcome);
+        let error =
+            error.with_attempts(attempts).with_outcome(outcome).with_spent(progress.spent());
         // Whoever ended the waiting, it was the partner's answer that was waited for.
         let is_over = matches!(error.kind(), Kind::Timeout | Kind::ShuttingDown) && attempts > 0;
         if is_over { error.with_host(&*self.host) } else { error }
@@ -72,13 +73,42 @@ impl<S: Next> Service<Call> for Trace<S> {
             rpc.service = operation.service,
             rpc.method = operation.name,
             request_id = %call.id,
+            previous_attempts = (call.previous_attempts > 0).then_some(call.previous_attempts),
+            gateway.spent.queue = field::Empty,
+            gateway.spent.token = field::Empty,
+            gateway.spent.store = field::Empty,
+            gateway.spent.attempts = field::Empty,
+            gateway.spent.backoff = field::Empty,
         );
         let exchange = Exchange::new(call);
         let progress = exchange.progress.clone();
         let answer = self.inner.call(exchange);
         let with = self.with.clone();
-        let concluded =
-            async move { answer.await.map_err(|error| with.conclude(error, &progress)) };
+        let concluded = async move {
+            let result = answer.await;
+            let spent = progress.spent();
+            record(&Span::current(), spent);
+            match result {
+                Ok(reply) => Ok(Reply { spent, ..reply }),
+                Err(error) => Err(with.conclude(error, &progress)),
+            }
+        };
         Box::pin(concluded.instrument(span))
+    }
+}
+
+/// What the call spent time on at all, in seconds.
+fn record(span: &Span, spent: Spent) {
+    let Spent { queue, token, store, attempts, backoff } = spent;
+    for (name, time) in [
+        ("gateway.spent.queue", queue),
+        ("gateway.spent.token", token),
+        ("gateway.spent.store", store),
+        ("gateway.spent.attempts", attempts),
+        ("gateway.spent.backoff", backoff),
+    ] {
+        if !time.is_zero() {
+            span.record(name, time.as_secs_f64());
+        }
     }
 }

@@ -24,7 +24,11 @@ impl Control {
 
     /// Simulators of the test's own, without a gateway.
     pub(crate) async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// The same on a listener of the test's own.
+    pub(crate) fn on(listener: tokio::net::TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let serving = Simulator::new(Settings::default()).serve(listener, std::future::pending());
         #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
