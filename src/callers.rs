@@ -3,14 +3,18 @@
 //! A caller's name scopes what it may ask twice, its share bounds what it may use of a
 //! partner, and both stand in the log. Callers that nobody tells apart are one.
 
+mod table;
+
 use std::sync::Arc;
+
+pub use table::{Callers, InvalidDigest, Known, TokenDigest};
 
 /// A service that calls the gateway. Clones share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller(Arc<Known>);
+pub struct Caller(Arc<Inner>);
 
 #[derive(Debug, PartialEq, Eq)]
-struct Known {
+struct Inner {
     name: String,
     share: u32,
     coalesces_reads: bool,
@@ -24,12 +28,17 @@ impl Caller {
 
     /// A caller that the configuration names.
     pub fn new(name: impl Into<String>, share: u32, coalesces_reads: bool) -> Self {
-        Self(Arc::new(Known { name: name.into(), share, coalesces_reads }))
+        Self(Arc::new(Inner { name: name.into(), share, coalesces_reads }))
     }
 
     /// Whoever calls without saying who it is.
     pub fn anonymous() -> Self {
         Self::new(Self::ANONYMOUS, 1, false)
+    }
+
+    /// Whoever is not let in: known to the log alone.
+    pub fn unknown() -> Self {
+        Self::new("unknown", 1, false)
     }
 
     /// Its name in the configuration.

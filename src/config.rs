@@ -10,13 +10,18 @@
 //! files are read, and the whole is checked. `config.default.toml` is the reference
 //! of all keys; tests hold it and the structs together.
 
+mod callers;
 mod connection;
 mod environment;
 mod fault;
+mod idempotency;
+mod in_force;
 mod layers;
 mod partners;
 mod sections;
+mod source;
 mod store;
+mod tuning;
 mod url;
 mod validate;
 mod value;
@@ -29,11 +34,17 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use callers::Caller;
 pub use connection::{Connection, Limits, Timeouts};
 pub use fault::{Fault, Faults};
+pub use idempotency::Idempotency;
+pub use in_force::InForce;
 pub use partners::{Account, Partners, Trolley, Trustap, Trustist};
-pub use sections::{Grpc, LogFormat, Operations, Simulators, Telemetry};
+pub use sections::{Configuration, Grpc, LogFormat, Operations, Simulators, Telemetry};
+pub use source::Source;
+pub(crate) use source::changed;
 pub use store::{Credentials, SharedLimits, Store};
+pub use tuning::{Breaker, Concurrency, RateLimit, Retry, Tuning};
 pub use url::{BaseUrl, InvalidUrl};
 pub use wiring::PartnerSettings;
 
@@ -55,12 +66,19 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// Where the gateway keeps what must outlive it.
     pub store: Store,
+    /// For how long a request id is remembered.
+    pub idempotency: Idempotency,
+    /// How the configuration itself is kept.
+    pub configuration: Configuration,
     /// What replicas share besides the store.
     pub shared_limits: SharedLimits,
     /// How credentials are kept.
     pub credentials: Credentials,
     /// The partners that are configured.
     pub partners: Partners,
+    /// The services that may call; empty for whoever does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<Caller>,
 }
 
 /// The environment of the process, to be passed to [`Config::load`]: a test passes

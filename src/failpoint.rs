@@ -5,9 +5,13 @@
 //! process. Only builds with debug assertions have any of this: in a release build
 //! `reach` is empty.
 
-/// A step of a call that makes a key which the partner shows once, in their order.
+/// A step of a call that must not be lost half-way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
+    /// The record of a call that is done once is not written yet.
+    BeforeRecord,
+    /// The record is durable.
+    AfterRecord,
     /// The intent is not written yet.
     BeforeIntent,
     /// The intent is durable.
@@ -20,6 +24,10 @@ pub enum Point {
     BeforeCommit,
     /// The key is durable.
     AfterCommit,
+    /// The call has ended, and its record does not say how.
+    BeforeEnd,
+    /// The end is durable.
+    AfterEnd,
     /// The reply is ready and not sent.
     BeforeReply,
 }
@@ -31,8 +39,8 @@ pub struct Injected;
 // === impl Point ===
 
 impl Point {
-    /// Every point there is.
-    pub const ALL: [Self; 7] = [
+    /// Those of a call that makes a key which the partner shows once, in their order.
+    pub const OF_A_KEY: [Self; 7] = [
         Self::BeforeIntent,
         Self::AfterIntent,
         Self::BeforeSend,
@@ -41,6 +49,21 @@ impl Point {
         Self::AfterCommit,
         Self::BeforeReply,
     ];
+
+    /// Those of a call that is done once for its request id, in their order.
+    pub const OF_A_RECORD: [Self; 6] = [
+        Self::BeforeRecord,
+        Self::AfterRecord,
+        Self::BeforeSend,
+        Self::BeforeEnd,
+        Self::AfterEnd,
+        Self::BeforeReply,
+    ];
+
+    /// Every point there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::OF_A_KEY.into_iter().chain(Self::OF_A_RECORD)
+    }
 
     /// The name that it is armed by.
     pub fn as_str(self) -> &'static str {
@@ -51,6 +74,10 @@ impl Point {
             Self::AfterAnswer => "after-answer",
             Self::BeforeCommit => "before-commit",
             Self::AfterCommit => "after-commit",
+            Self::BeforeRecord => "before-record",
+            Self::AfterRecord => "after-record",
+            Self::BeforeEnd => "before-end",
+            Self::AfterEnd => "after-end",
             Self::BeforeReply => "before-reply",
         }
     }
@@ -98,7 +125,7 @@ mod armed {
 
     fn parse(order: &str) -> Option<(Point, Act)> {
         let (point, act) = order.split_once('=')?;
-        let point = Point::ALL.into_iter().find(|known| known.as_str() == point)?;
+        let point = Point::all().find(|known| known.as_str() == point)?;
         match act {
             "halt" => Some((point, Act::Halt)),
             "fail" => Some((point, Act::Fail)),
@@ -129,7 +156,7 @@ mod armed {
 
         #[test]
         fn an_order_names_a_point_and_what_to_do() {
-            for point in Point::ALL {
+            for point in Point::all() {
                 let name = point.as_str();
                 assert_eq!(parse(&format!("{name}=halt")), Some((point, Act::Halt)));
                 assert_eq!(parse(&format!("{name}=fail")), Some((point, Act::Fail)));

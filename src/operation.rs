@@ -9,6 +9,7 @@ pub mod check;
 pub mod options;
 pub mod paging;
 pub mod path;
+mod reconcile;
 pub mod rules;
 pub mod schema;
 
@@ -66,6 +67,9 @@ pub struct Operation {
     pub already_done: Vec<String>,
     /// The list that the rpc walks, if it is a server-streaming twin.
     pub paging: Option<Paging>,
+    /// What to read when nobody knows whether the call had its effect: of a WRITE_ONCE, if
+    /// the partner has such a read.
+    pub reconcile: Option<&'static Operation>,
     /// Whether the rpc is deprecated.
     pub deprecated: bool,
     /// The partner's document.

@@ -6,6 +6,7 @@
 //! and knows nothing of the layers that use it.
 
 mod answer;
+mod quota;
 mod retry_after;
 mod status;
 mod trolley;
@@ -23,6 +24,8 @@ use secrecy::SecretString;
 use crate::error::PartnerFailure;
 use crate::operation::AccountKey;
 use crate::store::CredentialKind;
+pub use quota::Quota;
+pub(crate) use status::kind_name;
 pub use status::{LastFailure, Status, TokenRequests, TokenState};
 
 /// One partner's ways.
@@ -47,6 +50,11 @@ pub trait Partner: Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> Option<Duration> {
         retry_after::of_answer(status, headers, now)
+    }
+
+    /// What it says is left of the quota that the request counted in, in any answer.
+    fn quota(&self, headers: &HeaderMap, now: Timestamp) -> Option<Quota> {
+        quota::of_answer(headers, now)
     }
 
     /// Its own id of the request: visible ASCII, at most 128 characters.

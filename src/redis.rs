@@ -1,4 +1,5 @@
-//! What replicas share over Redis: a value with a life, and the lease on replacing it.
+//! What replicas share over Redis: a value with a life, the lease on replacing it, and what
+//! is left of a quota.
 //!
 //! Redis is a help and never a condition. Each operation is bounded by `PATIENCE`, and
 //! whatever goes wrong is one error, `Away`, that says no more: its text could hold what
@@ -34,6 +35,23 @@ const RELEASE: &str = "\
     if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end \
     return 0";
 
+/// Counts a request of a quota by the generic cell rate algorithm, if its time has come: the
+/// value is when the next one is due, in microseconds. A value that is none is as good as
+/// nothing, and none is further away than a burst puts it.
+const COUNT: &str = "\
+    local time = redis.call('TIME') \
+    local now = time[1] * 1000000 + time[2] \
+    local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2]) \
+    local due = redis.pcall('GET', KEYS[1]) \
+    due = type(due) == 'string' and tonumber(due) \
+    if not (due and due > now) then due = now end \
+    due = math.min(due, now + interval + tolerance) \
+    local granted = due - tolerance <= now \
+    if granted then due = due + interval end \
+    local life = math.ceil((due - now) / 1000) \
+    redis.call('SET', KEYS[1], string.format('%.0f', due), 'PX', life) \
+    return {granted and 1 or 0, due - now}";
+
 /// A Redis server. Clones share the connection.
 #[derive(Clone)]
 pub struct Redis(Arc<Inner>);
@@ -60,6 +78,15 @@ pub(crate) struct Away;
 pub(crate) struct Place {
     value: String,
     lease: String,
+}
+
+/// What became of a request that asked to be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// Whether it may be sent, and is counted.
+    pub(crate) is_granted: bool,
+    /// From now until the next one is due.
+    pub(crate) due: Duration,
 }
 
 /// What was found.
@@ -136,6 +163,22 @@ impl Redis {
         Ok(())
     }
 
+    /// Counts a request of the quota at `place` that is to be sent now, if it is due by no
+    /// more than `tolerance`. The next one is due `interval` after it.
+    pub(crate) async fn count(
+        &self,
+        place: &Place,
+        interval: Duration,
+        tolerance: Duration,
+    ) -> Result<Counted, Away> {
+        let script = Script::new(COUNT);
+        let mut call = script.key(&place.value);
+        call.arg(micros(interval).max(1)).arg(micros(tolerance));
+        let (granted, due): (i64, u64) =
+            self.ask(async |mut connection| call.invoke_async(&mut connection).await).await?;
+        Ok(Counted { is_granted: granted == 1, due: Duration::from_micros(due) })
+    }
+
     /// Does `operation` in time, and logs when the server goes and when it is back.
     async fn ask<T, F: Future<Output = Result<T, RedisError>>>(
         &self,
@@ -151,7 +194,7 @@ impl Redis {
         let was_away = self.0.is_away.swap(problem.is_some(), Ordering::Relaxed);
         match problem {
             Some(problem) if !was_away => {
-                tracing::warn!(problem, "Redis is away: tokens are not shared");
+                tracing::warn!(problem, "Redis is away: tokens and quotas are not shared");
             }
             None if was_away => tracing::info!("Redis is back"),
             Some(_) | None => {}
@@ -188,6 +231,11 @@ impl Place {
         let key = |what| format!("partner-gateway:{{{name}}}:{what}");
         Self { value: key("value"), lease: key("lease") }
     }
+}
+
+/// Whole microseconds, rounded up: a quota is never counted faster than it is.
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX)
 }
 
 /// Whole milliseconds, one at least: Redis takes no life of nothing.

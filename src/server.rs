@@ -15,7 +15,9 @@ mod listener;
 mod metrics;
 mod operations;
 mod partners;
+mod probes;
 mod reflection;
+mod reload;
 mod routes;
 mod shutdown;
 mod simulators;
@@ -32,7 +34,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::credentials::{SecretFiles, Source};
 use crate::grpc::{Gateway, KeptCredentials, Operations, PartnerStates};
 use crate::operation::Catalogue;
@@ -54,15 +56,22 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Runs the gateway until the process is told to stop (SIGTERM or SIGINT), then
 /// drains it. With `simulate` it also runs the partner simulators, and its partners
-/// are these.
+/// are these. Changes of the file that the configuration came from are followed.
 ///
 /// # Errors
 /// When an address cannot be listened on, or a partner's settings cannot be used.
-pub async fn run(config: Config, simulate: bool) -> Result<(), BoxError> {
+pub async fn run(
+    config: Config,
+    source: Option<config::Source>,
+    simulate: bool,
+) -> Result<(), BoxError> {
     let mut signals = StopSignals::catch()?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let server = Server::start(config, simulate, &stop, &tasks).await?;
+    if let Some(source) = source {
+        server.follow(source, &stop, &tasks);
+    }
     signals.wait().await;
     server.drain(&stop, &tasks).await;
     Ok(())
@@ -80,6 +89,7 @@ pub struct Server {
     readiness: operations::Readiness,
     /// The operations listener, which outlasts the calls.
     watched: Watched,
+    tuned: reload::Tuned,
     /// Ends the waiting for partners' answers.
     ending: CancellationToken,
 }
@@ -124,10 +134,14 @@ impl Server {
         let gateway = Arc::new(Gateway::new(partners::build(&config, &shared)?));
         let readiness =
             operations::Readiness::new(routes::names(catalogue, &config.grpc), &gateway);
-        let services = services(catalogue, &gateway, &shared, &config);
+        let simulated = simulators.as_ref().map(|running| running.address);
+        let tuned = reload::Tuned::new(&config, &gateway, &shared.clock, simulated);
+        let services = services(catalogue, &tuned, &shared, &config);
         let routes = routes::routes(services, &config.grpc, &readiness);
         look_after(&config, &gateway, &shared, &readiness, stop);
-        let observed = metrics::observe(gateway, &shared, &config.telemetry, stop);
+        probe(catalogue, &gateway, stop, tasks);
+        let observed =
+            metrics::observe(gateway, &shared, tuned.in_force.clone(), &config.telemetry, stop);
         let health = readiness.routes(observed);
         let server = Self {
             grpc: grpc.local_addr()?,
@@ -135,12 +149,14 @@ impl Server {
             simulators,
             readiness,
             watched: Watched::start(operations, health),
+            tuned,
             ending,
             config,
         };
         let (limits, random) = (connections::Limits::from(&server.config.grpc), Random::system());
         let measures = edge::Measures::new(catalogue, server.grpc, shared.metrics);
-        let edge = edge::Edge::new(routes, &server.config.grpc, random.clone(), measures);
+        let callers = server.tuned.callers.clone();
+        let edge = edge::Edge::new(routes, callers, &server.config.grpc, random.clone(), measures);
         let (stop, tracker) = (stop.clone(), tasks.clone());
         tasks.spawn(connections::serve_grpc(grpc, edge, limits, random, stop, tracker));
         server.readiness.set(true);
@@ -156,6 +172,14 @@ impl Server {
     /// Where the simulators are served, if they are.
     pub fn simulators(&self) -> Option<std::net::SocketAddr> {
         self.simulators.as_ref().map(|running| running.address)
+    }
+
+    /// Follows changes of the file that the configuration came from, in a task of `tasks`
+    /// until `stop` is cancelled.
+    pub fn follow(&self, source: config::Source, stop: &CancellationToken, tasks: &TaskTracker) {
+        let interval = self.config.configuration.reload_interval;
+        let reload = reload::Reload::new(source, self.tuned.clone());
+        tasks.spawn(reload.watch(interval, stop.clone()));
     }
 
     /// Stops in the order of G27: health says that it goes, calls are taken until that is
@@ -198,16 +222,22 @@ impl Watched {
 
 fn services(
     catalogue: &'static Catalogue,
-    gateway: &Arc<Gateway>,
+    tuned: &reload::Tuned,
     shared: &partners::Shared,
     config: &Config,
 ) -> routes::Services {
-    let (gateway, store, clock) = (|| Arc::clone(gateway), &shared.store, &shared.clock);
+    let (gateway, store, clock) = (|| Arc::clone(&tuned.gateway), &shared.store, &shared.clock);
     let max_message = config.grpc.max_message_bytes;
     let reveals = config.credentials.reveal;
     routes::Services {
         operations: Operations::new(catalogue, gateway(), max_message),
-        partners: PartnerStates::new(catalogue, gateway(), store.clone(), clock.clone()),
+        partners: PartnerStates::new(
+            catalogue,
+            gateway(),
+            store.clone(),
+            clock.clone(),
+            tuned.in_force.clone(),
+        ),
         credentials: KeptCredentials::new(
             gateway(),
             store.clone(),
@@ -236,8 +266,21 @@ fn look_after(
     let authenticators = gateway.partners().map(|(_, side)| &side.authenticator);
     authenticators.clone().for_each(|authenticator| authenticator.start(stop));
     let vaults = authenticators.map(|authenticator| authenticator.vault().clone()).collect();
-    tasks.spawn(store::look_after(store.clone(), vaults, stop.clone()));
+    let retention = config.idempotency.retention();
+    tasks.spawn(store::look_after(store.clone(), retention, vaults, stop.clone()));
     tasks.spawn(store::look_after_keys(store.clone(), offered, stop.clone()));
+}
+
+/// Starts what reads from partners whose writes wait for it.
+fn probe(
+    catalogue: &'static Catalogue,
+    gateway: &Gateway,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    for (name, side) in gateway.partners() {
+        tasks.spawn(probes::watch(catalogue, name.to_owned(), side.clone(), stop.clone()));
+    }
 }
 
 /// Reads the store's keys again when their file changes.

@@ -4,18 +4,24 @@
 //! the layer inside it. Their order is part of what they do, so it is written once, in
 //! [`build`], with the reason for each place.
 
+mod admit;
 mod attempt;
 mod authenticate;
+mod breaker;
+mod coalesce;
 mod deadline;
 mod exchange;
 mod idempotency;
 mod judge;
 mod keep;
+mod limits;
 mod outcome;
 mod reauthenticate;
 mod records;
+mod retry;
 mod scrub;
 mod settings;
+mod state;
 mod token_endpoint;
 mod trace;
 mod transport;
@@ -39,11 +45,18 @@ use crate::clock::Clock;
 use crate::credentials::{Authenticator, Means, Post, SecretFiles};
 use crate::error::Error;
 use crate::partner::{Partner, Status};
+use crate::random::Random;
 use crate::redis::Redis;
-use crate::store::Store;
+use crate::store::{Retention, Store};
 use crate::telemetry::metrics::Metrics;
+pub(crate) use admit::LaneSnapshot;
+pub use breaker::Breakers;
+pub(crate) use breaker::Standing;
 use exchange::Exchange;
+pub use limits::{Breaker, Concurrency, Limits, Rate, Retry, Tunable};
+pub use retry::Budget;
 pub use settings::{Problem, Settings, Timeouts};
+pub use state::State;
 use transport::Transport;
 
 /// The way to one partner. Clones share connections, tokens and keys.
@@ -60,14 +73,18 @@ pub struct Context {
     pub stopping: CancellationToken,
     /// Is told how the partner does.
     pub status: Arc<Status>,
-    /// Keeps credentials.
+    /// Keeps credentials, and the records of calls that are done once.
     pub store: Store,
+    /// For how long it keeps those.
+    pub retention: Retention,
     /// Is told which secrets are in files.
     pub secret_files: SecretFiles,
     /// What replicas share tokens over, if they do.
     pub redis: Option<Redis>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where jitter comes from.
+    pub random: Random,
 }
 
 /// What is inside a layer.
@@ -97,6 +114,8 @@ type Answering = BoxFuture<'static, Result<Reply, Error>>;
 pub struct Built {
     /// Carries calls.
     pub stack: Stack,
+    /// What can be looked at while it runs.
+    pub state: State,
     /// Holds the credentials that the stack's calls are made with.
     pub(crate) authenticator: Arc<Authenticator>,
 }
@@ -125,15 +144,22 @@ pub fn build(
     };
     let authenticator =
         Arc::new(Authenticator::new(Arc::clone(&partner), settings.credentials, means));
+    let limits = Tunable::new(settings.limits);
+    let retry_budget = Budget::new(limits.clone());
+    let breakers = Breakers::new(partner.name(), limits.clone(), context.random.clone());
+    let turns = admit::turns(partner.name(), &settings.base_url, limits.clone(), context);
     let layers = ServiceBuilder::new()
         // Outermost, so that an error gets what every other layer did for the call.
         .layer(trace::TraceLayer::new(transport.host()))
         // Bounds the waiting for everything below, a token and a second attempt too; a
         // write goes on below it.
         .layer(deadline::DeadlineLayer::new(context))
+        // Inside deadline, for each of those who wait has their own; outside all else, for
+        // what is shared is done once.
+        .layer(coalesce::CoalesceLayer::new(context, settings.timeouts.total))
         // Inside deadline, so that an answer that comes too late is recorded; outside
         // everything that sends, so that a record is there before the first byte is.
-        .layer(idempotency::IdempotencyLayer::default())
+        .layer(idempotency::IdempotencyLayer::new(context, settings.timeouts.total))
         // Inside idempotency, for a replay makes no key; outside of what sends, so that the
         // intent is there before the first byte is, once for all attempts.
         .layer(keep::KeepLayer::new(
@@ -141,8 +167,15 @@ pub fn build(
             authenticator.vault().clone(),
             settings.timeouts.total,
         ))
+        // Inside keep and idempotency, which are for the call as a whole, however many
+        // attempts it takes; outside what each attempt needs anew: a turn, a credential.
+        .layer(retry::RetryLayer::new(limits.clone(), retry_budget.clone(), context))
         // Outside authenticate, which it runs again with what it invalidated.
-        .layer(reauthenticate::ReauthenticateLayer::new(Arc::clone(&authenticator)))
+        .layer(reauthenticate::ReauthenticateLayer::new(Arc::clone(&authenticator), limits.clone()))
+        // For each attempt; outside authenticate, for a signature must not wait.
+        .layer(admit::AdmitLayer::new(turns.clone(), breakers.clone()))
+        // Inside admit: whether the partner is left alone is decided when the turn comes.
+        .layer(breaker::BreakerLayer::new(breakers.clone()))
         // Once per attempt: a signature is over its bytes and its moment.
         .layer(authenticate::AuthenticateLayer::new(
             Arc::clone(&authenticator),
@@ -154,7 +187,7 @@ pub fn build(
         // Next to the wire: from here outwards an answer is a success or an error.
         .layer(judge::JudgeLayer::new(partner, transport.host(), context.clock.clone()));
     let stack = BoxCloneSyncService::new(layers.service(transport));
-    Ok(Built { stack, authenticator })
+    Ok(Built { stack, state: State { limits, turns, breakers, retry_budget }, authenticator })
 }
 
 /// How tokens are fetched: over the same connections and within the same limits as

@@ -4,7 +4,8 @@
 //! behaviour. Secrets are sealed on their way in and opened on their way out, so that
 //! neither the database nor what it writes beside itself ever holds one. A key that a
 //! partner shows once is written before its caller learns of it; when the database
-//! takes nothing, an emergency journal does.
+//! takes nothing, an emergency journal does. A call that is to be done once has a record,
+//! with its answer, so that asking again does not do it again.
 
 mod counts;
 mod credentials;
@@ -20,6 +21,7 @@ mod postgres;
 mod probe;
 mod record;
 mod replay;
+mod requests;
 mod rotation;
 mod row;
 mod sqlite;
@@ -43,6 +45,7 @@ pub use record::{
     CredentialKind, Cursor, Filter, Flag, Intent, IntentFilter, InvalidCursor, Kept, Name, New,
     NewIntent, Origin, Page, Record, Rotation,
 };
+pub use requests::{End, Found, NewRequest, RequestKey, RequestState, Retention};
 pub use succession::Predecessor;
 
 use crate::clock::Clock;
@@ -91,8 +94,8 @@ struct Inner {
 
 impl Store {
     /// Opens the store: brings its tables up to date, moves what the journal holds into
-    /// the database and, on SQLite, flags the intents of the process before. If that still
-    /// runs, they are flagged when they are overdue.
+    /// the database and, on SQLite, gives up on the intents and calls of the process before.
+    /// If that still runs, this is done when they are overdue.
     ///
     /// # Errors
     /// [`Error::Settings`] and [`Error::MissingKeys`] need the operator,
@@ -106,7 +109,7 @@ impl Store {
         Ok(store)
     }
 
-    /// The same for a process that makes no calls: it flags nothing, and a gateway that
+    /// The same for a process that makes no calls: it gives up on nothing, and a gateway that
     /// starts meanwhile is alone.
     ///
     /// # Errors
@@ -207,6 +210,7 @@ impl Store {
         let starting = Starting::beside(path).map_err(unlocked)?;
         if starting.is_alone() {
             self.flag_all(PROCESS_ENDED).await?;
+            self.give_up_all().await?;
         }
         let instance = starting.started().await.map_err(unlocked)?;
         // There was none before: a store is opened once.

@@ -45,6 +45,8 @@ struct Row {
     effect: &'static str,
     streaming: bool,
     deprecated: bool,
+    /// The rpc that tells what became of a call whose outcome is unknown.
+    reconcile: Option<String>,
     source: String,
 }
 
@@ -78,6 +80,7 @@ impl Row {
             effect: operation.effect.as_str(),
             streaming: operation.paging.is_some(),
             deprecated: operation.deprecated,
+            reconcile: operation.reconcile.map(Operation::rpc),
             source: format!("{}, {}", operation.document, operation.section),
         }
     }
@@ -152,6 +155,7 @@ mod tests {
                 "effect": "READ",
                 "streaming": false,
                 "deprecated": false,
+                "reconcile": null,
                 "source": "Trolley Partner API, Get Webhook",
             })
         );

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use super::Result;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Source};
 use crate::{server, telemetry};
 
 /// Run the gateway.
@@ -36,7 +36,13 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result {
     // Before there is a secret in it.
     let is_private = keep_memory_private();
-    let config = Config::load(args.config.as_deref(), config::process_environment())?;
+    let environment = config::process_environment();
+    let (config, source) = match args.config {
+        Some(file) => {
+            Source::open(file, environment).map(|(config, source)| (config, Some(source)))?
+        }
+        None => (Config::load(None, environment)?, None),
+    };
     let exports = telemetry::init(&config.telemetry)?;
     if let Err(error) = is_private {
         tracing::warn!(%error, "a core dump of this process would show its secrets");
@@ -51,7 +57,7 @@ pub(super) async fn run(args: Args) -> Result {
         "starting"
     );
     tracing::info!(configuration = %config, "effective configuration");
-    let result = server::run(config, args.simulate).await;
+    let result = server::run(config, source, args.simulate).await;
     exports.flush().await;
     result
 }

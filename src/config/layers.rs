@@ -21,10 +21,13 @@ enum Step {
 
 /// Reads a file's layer.
 pub(super) fn read(path: &Path) -> Result<Table, Faults> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Faults::one(&name, format!("cannot be read: {error}")))?;
-    parse(&text, &name)
+    parse(&text(path)?, &path.display().to_string())
+}
+
+/// The text of a file.
+pub(super) fn text(path: &Path) -> Result<String, Faults> {
+    let fault = |error| Faults::one(path.display().to_string(), format!("cannot be read: {error}"));
+    std::fs::read_to_string(path).map_err(fault)
 }
 
 /// The table in a file's text. A fault tells line and column; toml's own report would

@@ -1,7 +1,7 @@
 //! The partners' sections: their credentials, and how they are reached.
 //!
-//! Every section has the keys of a connection. serde cannot flatten them into a section
-//! and refuse unknown keys at once, so a macro writes them into each.
+//! Every section has the keys of a connection and those of its tuning. serde cannot flatten
+//! them into a section and refuse unknown keys at once, so a macro writes them into each.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,9 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{BaseUrl, Connection, Limits, Timeouts, value};
+use super::{
+    BaseUrl, Breaker, Concurrency, Connection, Limits, RateLimit, Retry, Timeouts, Tuning, value,
+};
 
 /// `[partners]`: a section for each partner that is configured.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -23,11 +25,12 @@ pub struct Partners {
     pub trustap: Option<Trustap>,
 }
 
-/// Declares a partner's section: its own keys with their defaults, and a connection's.
+/// Declares a partner's section: its own keys with their defaults, a connection's, and
+/// those of its tuning.
 macro_rules! section {
     (
         $(#[$about:meta])*
-        $name:ident at $base_url:expr;
+        $name:ident at $base_url:expr, within $rate_limit:expr;
         $($(#[$field_about:meta])* $field:ident: $type:ty = $default:expr,)*
     ) => {
         $(#[$about])*
@@ -41,6 +44,14 @@ macro_rules! section {
             pub timeouts: Timeouts,
             /// Bounds on what the partner sends.
             pub limits: Limits,
+            /// The quota that the gateway keeps to.
+            pub rate_limit: RateLimit,
+            /// How many requests may be open at once.
+            pub concurrency: Concurrency,
+            /// When a failed attempt is made again.
+            pub retry: Retry,
+            /// When the partner is left alone.
+            pub breaker: Breaker,
             /// Whether HTTP/2 is spoken without negotiating it.
             pub http2_prior_knowledge: bool,
             /// Whether the partner may be at a loopback, private or link-local address.
@@ -66,6 +77,23 @@ macro_rules! section {
                     proxy_url: self.proxy_url.as_ref(),
                 }
             }
+
+            /// How hard the partner is used.
+            pub fn tuning(&self) -> Tuning<'_> {
+                Tuning {
+                    rate_limit: &self.rate_limit,
+                    concurrency: &self.concurrency,
+                    retry: &self.retry,
+                    breaker: &self.breaker,
+                }
+            }
+
+            /// The same section, with the tuning of another if there is one.
+            pub(super) fn tuned_as(self, other: Option<&Self>) -> Self {
+                let Some(other) = other.cloned() else { return self };
+                let Self { rate_limit, concurrency, retry, breaker, .. } = other;
+                Self { rate_limit, concurrency, retry, breaker, ..self }
+            }
         }
 
         impl Default for $name {
@@ -75,6 +103,10 @@ macro_rules! section {
                     $($field: $default,)*
                     timeouts: Timeouts::default(),
                     limits: Limits::default(),
+                    rate_limit: $rate_limit,
+                    concurrency: Concurrency::default(),
+                    retry: Retry::default(),
+                    breaker: Breaker::default(),
                     http2_prior_knowledge: false,
                     allow_private_addresses: false,
                     root_ca_file: None,
@@ -87,7 +119,7 @@ macro_rules! section {
 
 section! {
     /// `[partners.trustist]`.
-    Trustist at BaseUrl::https("partnersapi.trustist.com");
+    Trustist at BaseUrl::https("partnersapi.trustist.com"), within RateLimit::default();
     /// The OAuth2 client's id.
     client_id: String = String::new(),
     /// The OAuth2 client's secret.
@@ -103,7 +135,7 @@ section! {
 
 section! {
     /// `[partners.trolley]`.
-    Trolley at BaseUrl::https("api.trolley.com");
+    Trolley at BaseUrl::https("api.trolley.com"), within RateLimit::per_minute(540, 60);
     /// The public half of the parent merchant's API key.
     #[serde(with = "value::secret")]
     access_key: SecretString = SecretString::default(),
@@ -124,7 +156,7 @@ section! {
 
 section! {
     /// `[partners.trustap]`.
-    Trustap at BaseUrl::https("dev.trustap.com/api/v1");
+    Trustap at BaseUrl::https("dev.trustap.com/api/v1"), within RateLimit::default();
     /// The API key.
     #[serde(with = "value::secret")]
     api_key: SecretString = SecretString::default(),

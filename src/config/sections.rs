@@ -97,6 +97,15 @@ pub struct Telemetry {
     pub trace_ratio: f64,
 }
 
+/// `[configuration]`: how the configuration itself is kept.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Configuration {
+    /// How often the file is looked at for changes.
+    #[serde(with = "value::duration")]
+    pub reload_interval: Duration,
+}
+
 /// The form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -160,6 +169,14 @@ impl Default for Telemetry {
             otlp_metrics_interval: Duration::from_secs(60),
             trace_ratio: 1.0,
         }
+    }
+}
+
+// === impl Configuration ===
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self { reload_interval: Duration::from_secs(10) }
     }
 }
 

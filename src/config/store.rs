@@ -40,7 +40,7 @@ pub struct Store {
 }
 
 /// `[shared_limits]`: what replicas share besides the store.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SharedLimits {
     /// The Redis server; it may hold a password. None if it is empty.
@@ -49,6 +49,8 @@ pub struct SharedLimits {
     /// The file that the URL was read from, if any.
     #[serde(with = "value::path")]
     pub redis_url_file: Option<PathBuf>,
+    /// How many replicas there are.
+    pub replicas: u32,
 }
 
 /// `[credentials]`: how credentials are kept.
@@ -88,6 +90,14 @@ impl Default for Store {
             timeout: Duration::from_secs(2),
             max_connections: 8,
         }
+    }
+}
+
+// === impl SharedLimits ===
+
+impl Default for SharedLimits {
+    fn default() -> Self {
+        Self { redis_url: SecretString::default(), redis_url_file: None, replicas: 1 }
     }
 }
 

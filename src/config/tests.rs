@@ -1,5 +1,6 @@
 mod reference;
 mod secrets;
+mod tuning;
 
 use std::fs;
 use std::path::PathBuf;
@@ -133,7 +134,7 @@ fn all_faults_are_reported_together() {
       partners.trustist.limits.response_byte: unknown key; known here: response_bytes
       partners.trustist.proxy_url: must have no user name and no password in it
       telemetry.log_format: expected "readable" or "json", found a string
-      tracing: unknown key; known here: grpc, operations, simulators, telemetry, store, shared_limits, credentials, partners
+      tracing: unknown key; known here: grpc, operations, simulators, telemetry, store, idempotency, configuration, shared_limits, credentials, partners, callers
       grpc.max_connections: must be at least 1
       grpc.default_deadline: is longer than grpc.max_deadline
       telemetry.log_level: is not a level, nor a list such as "info,partner_gateway::stack=debug"

@@ -1,5 +1,7 @@
 //! The rules that single values do not show, and the files that settings name.
 
+mod limits;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use crate::store::Location;
 
 use super::{
     Account, Config, Connection, Credentials, Faults, Grpc, Operations, SharedLimits, Store,
-    Trolley, Trustap, Trustist,
+    Trolley, Trustap, Trustist, callers, idempotency,
 };
 
 mod telemetry;
@@ -39,8 +41,12 @@ pub(super) fn complete(config: &mut Config, faults: &mut Faults) {
         trustap(partner, faults);
     }
     store(&mut config.store, faults);
+    idempotency::check(&config.idempotency, faults);
     shared_limits(&mut config.shared_limits, faults);
     credentials(&config.credentials, faults);
+    let interval = config.configuration.reload_interval;
+    not_zero("configuration.reload_interval", interval, faults);
+    callers::validate(&config.callers, faults);
     shared_token(config, faults);
     let shows_secrets = config.partners.trolley.as_ref().is_none_or(|p| p.return_secrets);
     if !shows_secrets && config.store.database().is_none() {
@@ -79,6 +85,7 @@ fn trustist(partner: &mut Trustist, faults: &mut Faults) {
     let file = partner.client_secret_file.as_deref();
     secret(section, "client_secret", &mut partner.client_secret, file, faults);
     connection(section, partner.connection(), faults);
+    limits::tuning(section, partner.tuning(), faults);
 }
 
 fn trolley(partner: &mut Trolley, faults: &mut Faults) {
@@ -89,6 +96,7 @@ fn trolley(partner: &mut Trolley, faults: &mut Faults) {
     let file = partner.secret_key_file.as_deref();
     secret(section, "secret_key", &mut partner.secret_key, file, faults);
     connection(section, partner.connection(), faults);
+    limits::tuning(section, partner.tuning(), faults);
     let mut ids = BTreeSet::new();
     for (index, account) in partner.accounts.iter_mut().enumerate() {
         let section = format!("{section}.accounts[{index}]");
@@ -116,6 +124,7 @@ fn trustap(partner: &mut Trustap, faults: &mut Faults) {
         faults.push(format!("{section}.token_url"), INSECURE);
     }
     connection(section, partner.connection(), faults);
+    limits::tuning(section, partner.tuning(), faults);
 }
 
 fn store(store: &mut Store, faults: &mut Faults) {
@@ -149,6 +158,7 @@ fn shared_limits(shared: &mut SharedLimits, faults: &mut Faults) {
     if !url.is_empty() && !["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme)) {
         faults.push("shared_limits.redis_url", "must begin with redis:// or rediss://");
     }
+    at_least_one("shared_limits.replicas", shared.replicas > 0, faults);
 }
 
 fn credentials(credentials: &Credentials, faults: &mut Faults) {

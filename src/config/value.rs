@@ -44,9 +44,17 @@ pub(super) mod duration {
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Duration, D::Error> {
+        within(deserializer, LONGEST)
+    }
+
+    /// One that is at most `longest`.
+    pub(super) fn within<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        longest: Duration,
+    ) -> Result<Duration, D::Error> {
         match parse(&super::text(deserializer, EXPECTED)?) {
-            Some(duration) if duration <= LONGEST => Ok(duration),
-            Some(_) => Err(D::Error::custom("is longer than 24h")),
+            Some(duration) if duration <= longest => Ok(duration),
+            Some(_) => Err(D::Error::custom(format_args!("is longer than {}", format(longest)))),
             None => Err(D::Error::custom(format_args!("is not {EXPECTED}"))),
         }
     }
@@ -83,6 +91,23 @@ pub(super) mod duration {
             nanos if seconds == 0 && nanos % 1_000_000 == 0 => format!("{}ms", nanos / 1_000_000),
             nanos => format!("{seconds}.{}s", format!("{nanos:09}").trim_end_matches('0')),
         }
+    }
+}
+
+/// For how long something is kept, in the form of a [`duration`]: up to a year.
+pub(super) mod retention {
+    use std::time::Duration;
+
+    use serde::Deserializer;
+
+    pub(in crate::config) use super::duration::serialize;
+
+    const LONGEST: Duration = Duration::from_hours(365 * 24);
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        super::duration::within(deserializer, LONGEST)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::simulator::{trolley, trustap, trustist};
 
 use secrecy::ExposeSecret as _;
 
-use super::{Account, Connection, InvalidUrl, Partners, Trolley, Trustap, Trustist};
+use super::{Account, Connection, InvalidUrl, Partners, Trolley, Trustap, Trustist, Tuning};
 
 /// Where the simulator of Trustap gives out users' tokens.
 const TRUSTAP_TOKEN_PATH: &str = "auth/realms/trustap-stage/protocol/openid-connect/token";
@@ -23,6 +23,8 @@ pub struct PartnerSettings<'a> {
     pub name: &'static str,
     /// How it is reached.
     pub connection: Connection<'a>,
+    /// How hard it is used.
+    pub tuning: Tuning<'a>,
     /// The credentials that calls are made with.
     pub credentials: Credentials,
     /// Whether a reply shows its caller a key that is kept.
@@ -37,18 +39,21 @@ impl Partners {
         let trolley = self.trolley.as_ref().map(|section| PartnerSettings {
             name: "trolley",
             connection: section.connection(),
+            tuning: section.tuning(),
             credentials: section.credentials(),
             return_secrets: section.return_secrets,
         });
         let trustap = self.trustap.as_ref().map(|section| PartnerSettings {
             name: "trustap",
             connection: section.connection(),
+            tuning: section.tuning(),
             credentials: section.credentials(),
             return_secrets: true,
         });
         let trustist = self.trustist.as_ref().map(|section| PartnerSettings {
             name: "trustist",
             connection: section.connection(),
+            tuning: section.tuning(),
             credentials: section.credentials(),
             return_secrets: true,
         });
@@ -61,41 +66,50 @@ impl Partners {
     }
 
     /// The sections for the partner simulators at `address`, with the credentials that
-    /// they take.
+    /// they take, and the tuning of these sections.
     ///
     /// # Errors
     /// Never for an address that can be listened on.
-    pub fn simulated(address: SocketAddr) -> Result<Self, InvalidUrl> {
+    pub fn simulated(&self, address: SocketAddr) -> Result<Self, InvalidUrl> {
         Ok(Self {
-            trustist: Some(Trustist {
-                base_url: format!("http://{address}/trustist").parse()?,
-                client_id: trustist::CLIENT_ID.to_owned(),
-                client_secret: trustist::CLIENT_SECRET.into(),
-                allow_private_addresses: true,
-                ..Trustist::default()
-            }),
-            trolley: Some(Trolley {
-                base_url: format!("http://{address}/trolley").parse()?,
-                access_key: trolley::PARENT_ACCESS_KEY.into(),
-                secret_key: trolley::PARENT_SECRET_KEY.into(),
-                allow_private_addresses: true,
-                accounts: vec![Account {
-                    id: trolley::SUBMERCHANT_ID.to_owned(),
-                    access_key: trolley::SUBMERCHANT_ACCESS_KEY.into(),
-                    secret_key: trolley::SUBMERCHANT_SECRET_KEY.into(),
-                    ..Account::default()
-                }],
-                ..Trolley::default()
-            }),
-            trustap: Some(Trustap {
-                base_url: format!("http://{address}/trustap/api/v1").parse()?,
-                api_key: trustap::API_KEY.into(),
-                token_url: format!("http://{address}/trustap/{TRUSTAP_TOKEN_PATH}").parse()?,
-                client_id: trustap::CLIENT_ID.to_owned(),
-                client_secret: trustap::CLIENT_SECRET.into(),
-                allow_private_addresses: true,
-                ..Trustap::default()
-            }),
+            trustist: Some(
+                Trustist {
+                    base_url: format!("http://{address}/trustist").parse()?,
+                    client_id: trustist::CLIENT_ID.to_owned(),
+                    client_secret: trustist::CLIENT_SECRET.into(),
+                    allow_private_addresses: true,
+                    ..Trustist::default()
+                }
+                .tuned_as(self.trustist.as_ref()),
+            ),
+            trolley: Some(
+                Trolley {
+                    base_url: format!("http://{address}/trolley").parse()?,
+                    access_key: trolley::PARENT_ACCESS_KEY.into(),
+                    secret_key: trolley::PARENT_SECRET_KEY.into(),
+                    allow_private_addresses: true,
+                    accounts: vec![Account {
+                        id: trolley::SUBMERCHANT_ID.to_owned(),
+                        access_key: trolley::SUBMERCHANT_ACCESS_KEY.into(),
+                        secret_key: trolley::SUBMERCHANT_SECRET_KEY.into(),
+                        ..Account::default()
+                    }],
+                    ..Trolley::default()
+                }
+                .tuned_as(self.trolley.as_ref()),
+            ),
+            trustap: Some(
+                Trustap {
+                    base_url: format!("http://{address}/trustap/api/v1").parse()?,
+                    api_key: trustap::API_KEY.into(),
+                    token_url: format!("http://{address}/trustap/{TRUSTAP_TOKEN_PATH}").parse()?,
+                    client_id: trustap::CLIENT_ID.to_owned(),
+                    client_secret: trustap::CLIENT_SECRET.into(),
+                    allow_private_addresses: true,
+                    ..Trustap::default()
+                }
+                .tuned_as(self.trustap.as_ref()),
+            ),
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Outcome};
 use crate::failpoint::{self, Point};
 use crate::operation::Operation;
 use crate::partner::Status as PartnerStatus;
-use crate::stack::Stack;
+use crate::stack::{Stack, State};
 use crate::telemetry::spans;
 use crate::transcode;
 
@@ -38,6 +38,8 @@ pub struct PartnerSide {
     pub host: String,
     /// What was last seen of it.
     pub status: Arc<PartnerStatus>,
+    /// How its stack does.
+    pub state: State,
     /// Holds the credentials of its calls.
     pub(crate) authenticator: Arc<Authenticator>,
     /// Whether a reply shows its caller a key that is kept.

@@ -1,11 +1,16 @@
 //! `gateway.v1.PartnerService`: how the gateway stands with each partner.
 
+mod limits;
+mod safety;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
 use crate::clock::Clock;
+use crate::config::InForce;
 use crate::operation::Catalogue;
 use crate::partner::{self, TokenState};
 use crate::pb::gateway::v1 as pb;
@@ -22,6 +27,7 @@ pub struct PartnerStates {
     gateway: Arc<Gateway>,
     store: Store,
     clock: Clock,
+    in_force: InForce,
 }
 
 // === impl PartnerStates ===
@@ -33,8 +39,9 @@ impl PartnerStates {
         gateway: Arc<Gateway>,
         store: Store,
         clock: Clock,
+        in_force: InForce,
     ) -> Self {
-        Self { catalogue, gateway, store, clock }
+        Self { catalogue, gateway, store, clock, in_force }
     }
 
     /// What the store counts; `None` while it does not answer.
@@ -48,12 +55,12 @@ impl PartnerStates {
             let name = name.to_owned();
             return pb::Partner { name, flagged_key_intents, ..pb::Partner::default() };
         };
-        let status = &partner.status;
+        let (status, state, now) = (&partner.status, &partner.state, self.clock.now());
         pb::Partner {
             name: name.to_owned(),
             configured: true,
             host: partner.host.clone(),
-            token: token(status, self.clock.now()),
+            token: token(status, now),
             attempts: count(status.attempts()),
             failures: count(status.failures()),
             last_failure: status.last_failure().map(|failure| pb::Failure {
@@ -64,7 +71,17 @@ impl PartnerStates {
             }),
             drift: count(status.drift()),
             flagged_key_intents,
+            breakers: safety::breakers(state, now),
+            admission: Some(safety::admission(state, now)),
+            retry_budget: Some(safety::retry_budget(state)),
+            limits: Some(limits::limits(&state.limits.get())),
         }
+    }
+
+    fn configuration(&self) -> pb::Configuration {
+        let standing = self.in_force.get();
+        let load_time = Some(timestamp(standing.since));
+        pb::Configuration { load_time, file_refused: standing.is_refused }
     }
 }
 
@@ -88,7 +105,8 @@ impl pb::partner_service_server::PartnerService for PartnerStates {
     ) -> Result<Response<pb::ListPartnersResponse>, Status> {
         let (names, counts) = (self.catalogue.partners(), self.counts().await);
         let partners = names.into_iter().map(|name| self.state(name, counts.as_ref())).collect();
-        Ok(Response::new(pb::ListPartnersResponse { partners }))
+        let configuration = Some(self.configuration());
+        Ok(Response::new(pb::ListPartnersResponse { partners, configuration }))
     }
 }
 
@@ -113,6 +131,11 @@ pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-fn count(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+/// A count, as far as the contract's integers go.
+fn count(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
+
+fn duration(duration: Duration) -> prost_types::Duration {
+    duration.try_into().unwrap_or_default()
 }

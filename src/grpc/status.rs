@@ -34,6 +34,8 @@ const RESERVED: usize = 1024;
 const MAX_MESSAGE: usize = 1024;
 /// How long a caller is asked to wait when nobody knows better.
 const DEFAULT_RETRY: Duration = Duration::from_secs(1);
+/// The same while the first call with a request id is under way: most take less.
+const IN_FLIGHT_RETRY: Duration = Duration::from_millis(250);
 
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
@@ -199,6 +201,9 @@ fn error_info(
     if operation.is_write() {
         metadata.insert("outcome", error.outcome().as_str().to_owned());
     }
+    if let Some(read) = to_read(error, operation, reason) {
+        metadata.insert("read_rpc", read.rpc());
+    }
     if let Some((name, value)) = progress.resume {
         metadata.insert(name, value.to_string());
     }
@@ -233,8 +238,17 @@ fn specific(error: &Error, operation: &Operation, reason: Reason) -> Option<Erro
             ])))
         }
         Kind::Partner(failure) => of_partner(failure, error, operation, reason),
+        Kind::RateLimited { .. } => {
+            let description = format!("the gateway's limit for the quota of {}", operation.partner);
+            Some(quota_failure(operation, description))
+        }
         _ => None,
     }
+}
+
+fn quota_failure(operation: &Operation, description: String) -> ErrorDetail {
+    let subject = format!("partner:{}", operation.partner);
+    ErrorDetail::QuotaFailure(QuotaFailure::new(vec![QuotaViolation::new(subject, description)]))
 }
 
 fn bad_request(violations: &[Violation]) -> BadRequest {
@@ -294,13 +308,8 @@ fn of_partner(
             message,
         ))),
         Code::ResourceExhausted => {
-            let subject = format!("partner:{}", operation.partner);
-            let description =
-                format!("the rate limit of {}", error.host().unwrap_or(&operation.partner));
-            Some(ErrorDetail::QuotaFailure(QuotaFailure::new(vec![QuotaViolation::new(
-                subject,
-                description,
-            )])))
+            let host = error.host().unwrap_or(&operation.partner);
+            Some(quota_failure(operation, format!("the rate limit of {host}")))
         }
         _ => None,
     }
@@ -316,17 +325,28 @@ fn upper_snake(code: &str) -> String {
     reason
 }
 
+/// When to try again: as the partner asks, as the gateway's own gates say, or after a
+/// while. Whole milliseconds that a pushback can hold, rounded up, so that `RetryInfo`
+/// and pushback say the same and neither is too early (G13).
 fn retry_delay(error: &Error, reason: Reason) -> Option<Duration> {
-    if let Kind::RateLimited { retry_after } | Kind::CircuitOpen { retry_after } = error.kind() {
-        return Some(*retry_after);
-    }
-    let asked = error.partner_failure().and_then(|failure| failure.retry_after);
+    let known = match error.kind() {
+        Kind::RateLimited { retry_after } | Kind::CircuitOpen { retry_after } => Some(*retry_after),
+        _ => error.retry_after(),
+    };
+    let nanoseconds = known.or_else(|| usual_delay(reason))?.as_nanos();
+    let milliseconds = i32::try_from(nanoseconds.div_ceil(1_000_000)).unwrap_or(i32::MAX);
+    Some(Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default()))
+}
+
+/// When to try again where nobody knows better, if that helps at all. Of a partner that
+/// is not available nothing is said: clients have a back-off of their own.
+fn usual_delay(reason: Reason) -> Option<Duration> {
     match reason {
-        Reason::PartnerRateLimited => Some(asked.unwrap_or(DEFAULT_RETRY)),
-        Reason::PartnerUnavailable => asked,
-        Reason::RequestInFlight | Reason::Overloaded | Reason::StoreUnavailable => {
-            Some(DEFAULT_RETRY)
-        }
+        Reason::RequestInFlight => Some(IN_FLIGHT_RETRY),
+        Reason::PartnerRateLimited
+        | Reason::Overloaded
+        | Reason::StoreUnavailable
+        | Reason::ShuttingDown => Some(DEFAULT_RETRY),
         _ => None,
     }
 }
@@ -334,11 +354,22 @@ fn retry_delay(error: &Error, reason: Reason) -> Option<Duration> {
 /// `grpc-retry-pushback-ms` where it is not the delay of `RetryInfo`: −1 where a client
 /// that retries by itself could do a thing twice, or for nothing (G3, G13; gRFC A6).
 fn pushback(error: &Error, operation: &Operation, reason: Reason) -> Option<i32> {
-    let may_have_acted = operation.effect == Effect::WriteOnce
+    let is_hopeless =
+        matches!(reason, Reason::PartnerCredentialsRejected | Reason::PartnerTokenRefused);
+    (may_have_acted(error, operation, reason) || is_hopeless).then_some(-1)
+}
+
+/// Whether a WRITE_ONCE may have had its effect and nothing is going to tell.
+fn may_have_acted(error: &Error, operation: &Operation, reason: Reason) -> bool {
+    operation.effect == Effect::WriteOnce
         && error.outcome() == Outcome::Unknown
         // Asking again with the same id is how its caller learns the outcome.
-        && reason != Reason::RequestInFlight;
-    (may_have_acted || reason == Reason::PartnerCredentialsRejected).then_some(-1)
+        && reason != Reason::RequestInFlight
+}
+
+/// What tells whether it had (R8).
+fn to_read(error: &Error, operation: &Operation, reason: Reason) -> Option<&'static Operation> {
+    operation.reconcile.filter(|_| may_have_acted(error, operation, reason))
 }
 
 fn milliseconds(delay: Duration) -> i32 {
@@ -365,6 +396,10 @@ fn message(error: &Error, operation: &Operation) -> String {
             format!("{partner} refuses {}", refused.described())
         }
         Kind::TokenUnavailable { .. } => format!("{partner}'s token endpoint gave no token"),
+        Kind::OutcomeUnknown => match operation.reconcile {
+            Some(read) => format!("{error}: {} tells what became of it", read.rpc()),
+            None => error.to_string(),
+        },
         _ => error.to_string(),
     }
 }

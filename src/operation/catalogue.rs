@@ -9,7 +9,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
 use super::options::{self, Credential, HttpRule, Place};
 use super::path::PathTemplate;
 use super::schema::{ADDITIONAL_FIELDS, SchemaBuilder};
-use super::{Binding, Message, Operation, Paging, Schema};
+use super::{Binding, Message, Operation, Paging, Schema, reconcile};
 
 /// The contract as the build compiled it: an encoded `FileDescriptorSet` with its
 /// comments, which reflection serves as it is.
@@ -90,8 +90,12 @@ impl Catalogue {
         }
         let schema: &'static Schema = Box::leak(Box::new(builder.finish()));
         let mut operations: Vec<&'static Operation> = Vec::with_capacity(drafts.len());
-        // Lists before the twins that walk them.
-        drafts.sort_by_key(|draft| draft.method.is_server_streaming());
+        // Reads before the writes that are reconciled with them, lists before the twins that
+        // walk them.
+        drafts.sort_by_key(|draft| {
+            let is_read = options::method(&draft.method).effect == Some(options::Effect::Read);
+            (draft.method.is_server_streaming(), !is_read)
+        });
         for draft in drafts {
             let operation = finish(&draft, schema, &operations)
                 .map_err(|reason| fault(draft.method.full_name(), reason))?;
@@ -156,7 +160,7 @@ fn finish(
     let path = PathTemplate::parse(&http.path)?;
     let request = schema.message(draft.request);
     let reply = schema.message(draft.reply);
-    Ok(Operation {
+    let mut operation = Operation {
         service: method.parent_service().full_name().to_owned(),
         name: method.name().to_owned(),
         partner: draft.partner.clone(),
@@ -185,11 +189,14 @@ fn finish(
         account_key: options.account_key,
         already_done: options.already_done,
         paging: options.paging.map(|names| paging(&names, method, before)).transpose()?,
+        reconcile: None,
         deprecated: options.deprecated,
         document: options.source.0,
         section: options.source.1,
         schema,
-    })
+    };
+    operation.reconcile = reconcile::resolve(&options.reconcile, &operation, before)?;
+    Ok(operation)
 }
 
 /// The list that `twin` walks: one of the operations `before` it.

@@ -18,6 +18,8 @@ use super::{rules, schema};
 mod messages;
 #[path = "check/paging.rs"]
 mod paging;
+#[path = "check/reconcile.rs"]
+mod reconcile;
 
 const STRUCT: &str = "google.protobuf.Struct";
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
@@ -76,6 +78,7 @@ impl Checker {
         self.request(method, &options);
         self.reply(method, &options);
         self.paging(method, &options);
+        self.reconcile(method, &options);
     }
 
     fn binding(&mut self, method: &MethodDescriptor, options: &MethodOptions) {

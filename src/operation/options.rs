@@ -145,6 +145,8 @@ pub struct MethodOptions {
     pub already_done: Vec<String>,
     /// The list that the rpc walks, if it is a twin.
     pub paging: Option<Paging>,
+    /// The read that tells what became of the call, or `""`.
+    pub reconcile: String,
     /// Whether the rpc is marked deprecated.
     pub deprecated: bool,
 }
@@ -206,6 +208,7 @@ pub fn method(method: &MethodDescriptor) -> MethodOptions {
         account_key: operation.and_then(|o| account_key(number(o, "account_key"))),
         already_done: operation.map(|o| texts(o, "already_done")).unwrap_or_default(),
         paging: operation.and_then(|o| message(o, "paging")).as_ref().map(paging),
+        reconcile: operation.map(|o| text(o, "reconcile")).unwrap_or_default(),
         deprecated: flag(&options, "deprecated").unwrap_or(false),
     }
 }

@@ -26,8 +26,12 @@ pub(super) fn of_answer(
 ) -> Option<Duration> {
     let tells = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
     let value = headers.get(RETRY_AFTER).filter(|_| tells)?.to_str().ok()?;
-    let date = headers.get(DATE).and_then(|date| http_date(date.to_str().ok()?));
-    parse(value, date.unwrap_or(now))
+    parse(value, answered_at(headers).unwrap_or(now))
+}
+
+/// When an answer was made, by the partner's own clock.
+pub(super) fn answered_at(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(headers.get(DATE)?.to_str().ok()?)
 }
 
 /// The delay that `value` asks for, counted from `now`; `None` if it is not understood.

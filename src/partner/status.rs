@@ -133,7 +133,7 @@ impl Status {
 impl LastFailure {
     /// What `error` was, for `rpc`.
     pub(crate) fn new(rpc: String, error: &Error, time: Timestamp) -> Self {
-        Self { time, rpc, kind: kind(error.kind()), http_status: error.http_status() }
+        Self { time, rpc, kind: kind_name(error.kind()), http_status: error.http_status() }
     }
 
     /// An attempt that nobody waits for any more.
@@ -142,7 +142,8 @@ impl LastFailure {
     }
 }
 
-fn kind(kind: &Kind) -> &'static str {
+/// The name of what happened, for operators.
+pub(crate) fn kind_name(kind: &Kind) -> &'static str {
     match kind {
         Kind::InvalidRequest(_) => "INVALID_REQUEST",
         Kind::Partner(_) => "REFUSED_BY_PARTNER",

@@ -14,13 +14,17 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::answer::{self, MAX_CODE, MAX_FIELDS, MAX_MESSAGE};
-use super::{KeyChange, Partner, Signable, Unkeepable, retry_after};
+use super::{KeyChange, Partner, Quota, Signable, Unkeepable, quota, retry_after};
 use crate::error::{Meaning, PartnerFailure};
 use crate::operation::AccountKey;
 use crate::store::CredentialKind;
 
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-pr-timestamp");
 const LIMIT_RESET: &str = "x-rate-limit-reset";
+/// What every answer says of the limit; the end of the window in seconds of the epoch.
+const LIMIT: [&str; 3] = ["x-rate-limit-limit", "x-rate-limit-remaining", LIMIT_RESET];
+/// The window in which the limit counts: it opens with its first request.
+const WINDOW: Duration = Duration::from_secs(60);
 
 /// The Trolley Partner API.
 #[derive(Debug)]
@@ -68,6 +72,12 @@ impl Partner for Trolley {
             Some(retry_after::until(reset, now))
         };
         retry_after::of_answer(status, headers, now).or_else(window_end)
+    }
+
+    /// No window is longer than its documented length, whatever the clocks say.
+    fn quota(&self, headers: &HeaderMap, now: Timestamp) -> Option<Quota> {
+        let quota = quota::of_trio(headers, &LIMIT, now)?;
+        Some(Quota { reset: quota.reset.min(WINDOW), ..quota })
     }
 
     /// HMAC-SHA256 in lower-case hex over four fields, each followed by a line feed, the

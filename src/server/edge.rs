@@ -22,7 +22,7 @@ use tower::Service;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::callers::Caller;
+use crate::callers::{Caller, Callers};
 use crate::config::Grpc;
 use crate::grpc::reason::Reason;
 use crate::grpc::{Arrival, status};
@@ -47,6 +47,7 @@ const GRACE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(super) struct Edge {
     routes: axum::Router,
+    callers: Callers,
     default_timeout: Duration,
     max_timeout: Duration,
     random: Random,
@@ -69,15 +70,17 @@ struct Time {
 // === impl Edge ===
 
 impl Edge {
-    /// Answers through `routes`.
+    /// Answers `callers` through `routes`.
     pub(super) fn new(
         routes: axum::Router,
+        callers: Callers,
         settings: &Grpc,
         random: Random,
         measures: Measures,
     ) -> Self {
         Self {
             routes,
+            callers,
             default_timeout: settings.default_deadline,
             max_timeout: settings.max_deadline,
             random,
@@ -94,11 +97,24 @@ impl Edge {
         Self { activity, closing, ..self.clone() }
     }
 
+    /// Who calls; `None` for nobody who may. The token has done its work then, and goes no
+    /// further: neither into a log nor to a partner.
+    fn identify(&self, headers: &mut HeaderMap, is_health: bool) -> Option<Caller> {
+        let caller = match is_health {
+            true => Some(Caller::anonymous()),
+            false => self.callers.identify(headers),
+        };
+        headers.remove(header::AUTHORIZATION);
+        caller
+    }
+
     fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let id = Uuid::now_v7();
+        let is_health = request.uri().path().starts_with(HEALTH);
+        let caller = self.identify(request.headers_mut(), is_health);
         let asked = deadline::timeout(request.headers());
         let time = asked.map(|asked| Time {
             timeout: asked.unwrap_or(self.default_timeout).min(self.max_timeout),
@@ -107,7 +123,6 @@ impl Edge {
         let (routes, closing, random) =
             (self.routes.clone(), self.closing.clone(), self.random.clone());
         let active = self.activity.begin();
-        let is_health = request.uri().path().starts_with(HEALTH);
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
         let measures = self.measures.clone();
         async move {
@@ -115,15 +130,16 @@ impl Edge {
                 return unsupported_media_type(id);
             }
             let previous_attempts = previous_attempts(request.headers());
-            let caller = Caller::anonymous();
-            let measure = measures.begin(&request, id, &caller, previous_attempts);
+            let known = caller.clone().unwrap_or_else(Caller::unknown);
+            let measure = measures.begin(&request, id, &known, previous_attempts);
             let (request, span) = (measure.watch(request), measure.span());
-            let answer = match time {
+            let answer = match (time, caller) {
+                (_, None) => (unknown_caller(id).into_http(), None),
                 _ if place.is_none() && !is_health => {
                     let text = "the gateway has as many calls as it takes";
                     (status::of_gateway(Reason::Overloaded, text, id).into_http(), None)
                 }
-                Ok(time) => {
+                (Ok(time), Some(caller)) => {
                     let arrival = Arrival {
                         id,
                         time: Instant::now(),
@@ -134,7 +150,7 @@ impl Edge {
                     };
                     route(routes, request, arrival, time).instrument(span).await
                 }
-                Err(deadline::Malformed) => {
+                (Err(deadline::Malformed), Some(_)) => {
                     let text = "grpc-timeout must be at most eight digits and a unit";
                     (status::of_gateway(Reason::InvalidTimeout, text, id).into_http(), None)
                 }
@@ -205,6 +221,12 @@ fn unsupported_media_type(id: Uuid) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     tell(response, id)
+}
+
+fn unknown_caller(id: Uuid) -> tonic::Status {
+    tracing::info!(request_id = %id, "a call of nobody who is known was refused");
+    let text = "authorization must be Bearer with a token of a caller that the gateway knows";
+    status::of_gateway(Reason::UnknownCaller, text, id)
 }
 
 fn deadline_exceeded(id: Uuid) -> tonic::Status {

@@ -10,15 +10,19 @@ use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Telemetry;
+use crate::config::{InForce, Telemetry};
 use crate::grpc::Gateway;
+use crate::stack::{Standing, State as StackState};
 use crate::store::{Counts, Store};
-use crate::telemetry::metrics::{Format, Metrics};
+use crate::telemetry::metrics::{Format, Metrics, Protection};
 
 use super::partners::Shared;
 
 /// However often it is asked for: the store counts no more than once in this time.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Where a breaker can be.
+const POSITIONS: [&str; 3] = ["closed", "open", "half_open"];
 
 /// What the page is made of.
 #[derive(Clone, Debug)]
@@ -29,6 +33,7 @@ struct Inner {
     metrics: Metrics,
     gateway: Arc<Gateway>,
     store: Store,
+    in_force: InForce,
     looked: Mutex<Option<Instant>>,
 }
 
@@ -37,13 +42,15 @@ struct Inner {
 pub(super) fn observe(
     gateway: Arc<Gateway>,
     shared: &Shared,
+    in_force: InForce,
     settings: &Telemetry,
     stop: &CancellationToken,
 ) -> Observed {
     let Shared { metrics, store, clock, tasks, .. } = shared;
     metrics.process_started(clock.now());
     let (metrics, store) = (metrics.clone(), store.clone());
-    let observed = Observed(Arc::new(Inner { metrics, gateway, store, looked: Mutex::default() }));
+    let looked = Mutex::default();
+    let observed = Observed(Arc::new(Inner { metrics, gateway, store, in_force, looked }));
     if !settings.otlp_endpoint.is_empty() {
         let (observed, interval) = (observed.clone(), settings.otlp_metrics_interval);
         tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
@@ -71,9 +78,11 @@ impl Inner {
         if let Ok(counts) = counts {
             self.note(&counts);
         }
+        self.metrics.set_configuration_refused(self.in_force.get().is_refused);
         self.metrics.look_at_process();
         for (partner, side) in self.gateway.partners() {
             self.metrics.set_drift(partner, side.status.drift());
+            self.note_protection(partner, &side.state);
             let Some(requests) = side.status.token_requests() else { continue };
             for (outcome, count) in [
                 ("issued", requests.issued),
@@ -94,6 +103,32 @@ impl Inner {
         self.metrics.set_credentials(
             credentials.map(|(partner, kind, count)| (partner.as_str(), kind.as_str(), *count)),
         );
+        let requests = counts.requests.iter();
+        self.metrics.set_request_ids(
+            requests.map(|(partner, state, count)| (partner.as_str(), state.as_str(), *count)),
+        );
+    }
+
+    fn note_protection(&self, partner: &str, state: &StackState) {
+        let turns = state.turns.snapshot();
+        let protection = Protection {
+            retry_budget: state.retry_budget.balance().left,
+            is_gate_closed: turns.lanes.iter().any(|lane| lane.closed_for.is_some()),
+            waiting: u64::try_from(turns.waiting).unwrap_or(u64::MAX),
+            in_flight: turns.in_flight.into(),
+            concurrency: turns.concurrency.into(),
+            rate_limited: turns.counts.rate_limited,
+            overloaded: turns.counts.overloaded,
+        };
+        self.metrics.set_protection(partner, &protection);
+        for look in state.breakers.look() {
+            let state = match look.position {
+                Standing::Closed => "closed",
+                Standing::Open(_) => "open",
+                Standing::HalfOpen => "half_open",
+            };
+            self.metrics.set_breaker_state(partner, look.effect.as_str(), state, &POSITIONS);
+        }
     }
 }
 

@@ -96,7 +96,8 @@ impl Readiness {
         while stop.run_until_cancelled(looks.tick()).await.is_some() {
             let now = clock.now();
             for (name, side) in gateway.partners() {
-                self.set_partner(name, is_away(&side.status, now));
+                let is_left_alone = !side.state.breakers.are_closed();
+                self.set_partner(name, is_left_alone || is_away(&side.status, now));
             }
         }
     }

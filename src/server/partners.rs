@@ -18,8 +18,9 @@ use crate::credentials::SecretFiles;
 use crate::error::Error;
 use crate::grpc::PartnerSide;
 use crate::operation::{Catalogue, Credential, Effect, Operation};
+use crate::random::Random;
 use crate::redis::Redis;
-use crate::stack::{self, Built, Context, Stack};
+use crate::stack::{self, Built, Context, Limits, Stack};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::{partner, transcode};
@@ -52,15 +53,18 @@ pub(super) fn build(
         stopping: shared.stopping.clone(),
         status,
         store: shared.store.clone(),
+        retention: config.idempotency.retention(),
         secret_files: shared.secret_files.clone(),
         redis: redis.clone(),
         metrics: shared.metrics.clone(),
+        random: Random::system(),
     };
     let mut sides = BTreeMap::new();
     let mut problems = Vec::new();
     for settings in config.partners.settings() {
         let name = settings.name;
-        match side(settings, context) {
+        let limits = settings.tuning.limits(config.shared_limits.replicas);
+        match side(settings, limits, context) {
             Ok(side) => {
                 sides.insert(name.to_owned(), side);
             }
@@ -83,6 +87,7 @@ fn redis(config: &Config) -> Result<Option<Redis>, Unusable> {
 
 fn side(
     settings: PartnerSettings<'_>,
+    limits: Limits,
     context: impl Fn(Arc<partner::Status>) -> Context,
 ) -> Result<PartnerSide, Vec<String>> {
     let partner =
@@ -104,13 +109,14 @@ fn side(
             total: connection.timeouts.total,
         },
         max_body: connection.limits.response_bytes,
+        limits,
         credentials: settings.credentials,
         ..stack::Settings::new(connection.base_url.as_str())
     };
     let host = settings.host();
-    let Built { stack, authenticator } = stack::build(partner, settings, &context)
+    let Built { stack, state, authenticator } = stack::build(partner, settings, &context)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    Ok(PartnerSide { stack, host, status, authenticator, return_secrets })
+    Ok(PartnerSide { stack, host, status, state, authenticator, return_secrets })
 }
 
 /// What would keep a gateway with this configuration from starting: its partners'
@@ -175,7 +181,8 @@ async fn prove(
     }
 }
 
-fn harmless(catalogue: &Catalogue, partner: &str) -> Option<&'static Operation> {
+/// The first list that names no resource.
+pub(super) fn harmless(catalogue: &Catalogue, partner: &str) -> Option<&'static Operation> {
     catalogue.operations().iter().copied().find(|operation| {
         operation.partner == partner
             && operation.effect == Effect::Read
@@ -187,7 +194,8 @@ fn harmless(catalogue: &Catalogue, partner: &str) -> Option<&'static Operation> 
     })
 }
 
-async fn read(
+/// Makes such a read.
+pub(super) async fn read(
     stack: Stack,
     operation: &'static Operation,
     account: Option<String>,

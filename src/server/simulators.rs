@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Partners};
+use crate::config::Config;
 use crate::simulator::{Settings, Simulator};
 
 use super::{BoxError, listener};
@@ -23,7 +23,7 @@ impl Running {
     pub(super) async fn start(config: &mut Config) -> Result<Self, BoxError> {
         let listener = listener::bind("simulators.listen", config.simulators.listen).await?;
         let address = listener.local_addr()?;
-        config.partners = Partners::simulated(address)?;
+        config.partners = config.partners.simulated(address)?;
         let simulator = Simulator::new(Settings::default());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

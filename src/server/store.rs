@@ -12,10 +12,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::Vault;
 use crate::seal::{InvalidKey, Keyring};
-use crate::store::{self, Location, Settings, Store};
+use crate::store::{self, Location, Retention, Settings, Store};
 
-/// How often the store is looked after: overdue intents, the emergency journal, and
-/// which keys were used.
+/// How often the store is looked after: overdue intents and calls, records whose time is
+/// over, the emergency journal, and which keys were used.
 const ROUND: Duration = Duration::from_secs(10);
 /// How often it is asked whether anything is under another key than the first.
 const ROTATION: Duration = Duration::from_secs(10 * 60);
@@ -40,7 +40,8 @@ pub(super) async fn open(
     clock: &Clock,
 ) -> Result<Store, Unopened> {
     let Some(settings) = settings(config)? else {
-        const TEXT: &str = "credentials are kept in memory only: a restart forgets them";
+        const TEXT: &str =
+            "credentials and request ids are kept in memory only: a restart forgets them";
         match simulate {
             true => tracing::info!("{TEXT}"),
             false => tracing::warn!("{TEXT}; see store.url and store.encryption_key"),
@@ -85,12 +86,20 @@ fn beside(url: &str) -> Option<PathBuf> {
 }
 
 /// Looks after the store until `stop`.
-pub(super) async fn look_after(store: Store, vaults: Vec<Vault>, stop: CancellationToken) {
+pub(super) async fn look_after(
+    store: Store,
+    retention: Retention,
+    vaults: Vec<Vault>,
+    stop: CancellationToken,
+) {
     let mut rounds = unhurried(ROUND);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = rounds.tick() => round(&store, &vaults).await,
+            _ = rounds.tick() => {
+                round(&store, &vaults).await;
+                requests(&store, &retention).await;
+            }
         }
     }
     note_uses(&vaults).await;
@@ -127,6 +136,18 @@ async fn round(store: &Store, vaults: &[Vault]) {
         }
     }
     note_uses(vaults).await;
+}
+
+/// Looks after the records of calls that are done once. An outage has been told already.
+async fn requests(store: &Store, retention: &Retention) {
+    match store.give_up_overdue().await {
+        Ok(0) | Err(_) => {}
+        Ok(count) => tracing::warn!(count, "calls with a request id did not end in time"),
+    }
+    match store.expire_requests(retention).await {
+        Ok(count) => tracing::debug!(count, "records of calls with a request id have expired"),
+        Err(error) => tracing::debug!(error = error.chain(), "records are not deleted yet"),
+    }
 }
 
 async fn note_uses(vaults: &[Vault]) {

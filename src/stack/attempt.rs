@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 
-use super::exchange::{Exchange, Progress};
+use super::exchange::{Exchange, Phase, Progress, Timed};
 use super::{Answering, Next};
 use crate::call::Reply;
 use crate::clock::Clock;
@@ -49,6 +49,7 @@ struct Open {
     begin: Instant,
     span: Span,
     is_ended: bool,
+    _timed: Timed,
 }
 
 // === impl AttemptLayer ===
@@ -98,7 +99,10 @@ impl<S: Next> Service<Exchange> for Attempt<S> {
             let span = spans::attempt(operation, number, &with.origin.0, with.origin.1);
             telemetry::pass_on(&span, &mut exchange.call.headers);
             let (begin, is_ended) = (Instant::now(), false);
-            let open = Open { with, progress, operation, begin, span: span.clone(), is_ended };
+            let _timed = progress.timed(Phase::Attempt);
+            let span_of_it = span.clone();
+            let open =
+                Open { with, progress, operation, begin, span: span_of_it, is_ended, _timed };
             let attempt = async move {
                 let _ = failpoint::reach(Point::BeforeSend).await;
                 let result = ready.call(exchange).await;

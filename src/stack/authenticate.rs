@@ -7,7 +7,7 @@ use tokio::time::timeout_at;
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Phase};
 use super::{Answering, Next};
 use crate::call::Reply;
 use crate::clock::Clock;
@@ -45,9 +45,10 @@ impl AuthenticateLayer {
     async fn authorize(&self, exchange: &mut Exchange) -> Result<(), Error> {
         // The call of a caller that has been told NOT_SENT must not hold its record longer.
         let deadline = exchange.call.deadline;
+        let _timed = exchange.progress.timed(Phase::Token);
         let call = &mut exchange.call;
         let authorized = async {
-            match exchange.stands_in {
+            match exchange.progress.stands_in() {
                 false => self.authenticator.authorize(call).await,
                 true => self.authenticator.stand_in(call).await,
             }

@@ -6,13 +6,15 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use crate::call::Call;
+use crate::call::{Call, Spent};
 use crate::credentials::Used;
 use crate::error::Outcome;
+use crate::partner::Quota;
 
 /// A call and what the layers know of it.
 #[derive(Clone)]
@@ -23,8 +25,8 @@ pub(super) struct Exchange {
     pub(super) progress: Progress,
     /// Where authenticate leaves what it used.
     pub(super) used: Arc<OnceLock<Used>>,
-    /// Whether a user's token was refused, so that another credential has to stand in.
-    pub(super) stands_in: bool,
+    /// Where judge leaves what the partner says of its quota.
+    pub(super) quota: Arc<OnceLock<Quota>>,
     /// The secrets that the attempt carries.
     pub(super) secrets: Vec<SecretString>,
 }
@@ -36,14 +38,41 @@ pub(super) struct Progress {
     steps: Arc<Mutex<Steps>>,
 }
 
+/// What a call's time goes into. One at a time: layers that wait do not wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waiting for a turn.
+    Queue,
+    /// Waiting for a credential.
+    Token,
+    /// Keeping records and keys.
+    Store,
+    /// An attempt.
+    Attempt,
+    /// The pause between two attempts.
+    Backoff,
+}
+
+/// Counts the time of a phase until it is dropped.
+#[derive(Debug)]
+#[must_use = "it counts until it is dropped"]
+pub(super) struct Timed(Progress);
+
 #[derive(Debug, Default)]
 struct Steps {
     attempts: u32,
     is_in_flight: bool,
+    spent: Spent,
+    /// The phase that the call is in, and since when.
+    phase: Option<(Phase, Instant)>,
     /// Whether the caller has been told that the waiting is over.
     is_closed: bool,
+    /// The shared call that this one has become, if it has.
+    followed: Option<Progress>,
     /// The worst that ended attempts have left.
     settled: Option<Outcome>,
+    /// Whether a user's token was refused, so that another credential has to stand in.
+    stands_in: bool,
 }
 
 // === impl Exchange ===
@@ -51,7 +80,7 @@ struct Steps {
 impl Exchange {
     pub(super) fn new(call: Call) -> Self {
         let progress = Progress::new(call.deadline);
-        Self { call, progress, used: Arc::default(), stands_in: false, secrets: Vec::new() }
+        Self { call, progress, used: Arc::default(), quota: Arc::default(), secrets: Vec::new() }
     }
 }
 
@@ -105,20 +134,68 @@ impl Progress {
     /// over as well, for tokio's timer never fires early, and the clock that the attempt
     /// reads after the timer has fired is at the deadline or past it.
     pub(super) fn close(&self) -> Outcome {
-        self.change(|steps| {
+        let outcome = self.change(|steps| {
             steps.is_closed = true;
             steps.outcome()
-        })
+        });
+        self.followed().map_or(outcome, |shared| shared.outcome())
+    }
+
+    /// Counts the time from now on as spent on `phase`, until what is returned is dropped,
+    /// with the call or before.
+    pub(super) fn timed(&self, phase: Phase) -> Timed {
+        self.change(|steps| steps.phase = Some((phase, Instant::now())));
+        Timed(self.clone())
+    }
+
+    /// Where the time of the call went until now.
+    pub(super) fn spent(&self) -> Spent {
+        match self.followed() {
+            Some(shared) => shared.spent(),
+            None => self.change(|steps| steps.spent()),
+        }
+    }
+
+    /// Says that a user's token was refused and another credential has to stand in, for
+    /// all attempts that follow.
+    pub(super) fn stand_in(&self) {
+        self.change(|steps| steps.stands_in = true);
+    }
+
+    /// Whether a credential has to stand in for a user's token.
+    pub(super) fn stands_in(&self) -> bool {
+        self.change(|steps| steps.stands_in)
+    }
+
+    /// Says that from now on the call is a part of another one, which others share: what
+    /// becomes of that is told as what became of this.
+    pub(super) fn follow(&self, shared: &Progress) {
+        self.change(|steps| steps.followed = Some(shared.clone()));
+    }
+
+    /// Whether the waiting is over.
+    pub(super) fn is_closed(&self) -> bool {
+        self.change(|steps| steps.is_closed)
     }
 
     /// How many attempts have begun.
     pub(super) fn attempts(&self) -> u32 {
-        self.change(|steps| steps.attempts)
+        match self.followed() {
+            Some(shared) => shared.attempts(),
+            None => self.change(|steps| steps.attempts),
+        }
     }
 
     /// What is known of the call's effect if it stops here.
     pub(super) fn outcome(&self) -> Outcome {
-        self.change(|steps| steps.outcome())
+        match self.followed() {
+            Some(shared) => shared.outcome(),
+            None => self.change(|steps| steps.outcome()),
+        }
+    }
+
+    fn followed(&self) -> Option<Progress> {
+        self.change(|steps| steps.followed.clone())
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Steps) -> T) -> T {
@@ -135,12 +212,39 @@ impl Steps {
             false => self.settled.unwrap_or(Outcome::NotSent),
         }
     }
+
+    fn spent(&self) -> Spent {
+        let mut spent = self.spent;
+        if let Some((phase, since)) = self.phase {
+            *part(&mut spent, phase) += since.elapsed();
+        }
+        spent
+    }
+}
+
+fn part(spent: &mut Spent, phase: Phase) -> &mut Duration {
+    match phase {
+        Phase::Queue => &mut spent.queue,
+        Phase::Token => &mut spent.token,
+        Phase::Store => &mut spent.store,
+        Phase::Attempt => &mut spent.attempts,
+        Phase::Backoff => &mut spent.backoff,
+    }
+}
+
+// === impl Timed ===
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        self.0.change(|steps| {
+            steps.spent = steps.spent();
+            steps.phase = None;
+        });
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn progress() -> Progress {
@@ -161,6 +265,22 @@ mod tests {
         progress.begin();
         progress.end(Outcome::Unknown);
         assert_eq!((progress.outcome(), progress.attempts()), (Outcome::Unknown, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn g16_the_time_of_a_call_is_counted_by_phase_the_one_it_is_in_included() {
+        let (progress, second) = (progress(), Duration::from_secs(1));
+        let token = progress.timed(Phase::Token);
+        tokio::time::advance(second).await;
+        assert_eq!(progress.spent(), Spent { token: second, ..Spent::default() });
+        drop(token);
+        tokio::time::advance(second).await;
+        for _ in 0..2 {
+            let _attempt = progress.timed(Phase::Attempt);
+            tokio::time::advance(second).await;
+        }
+        let expected = Spent { token: second, attempts: 2 * second, ..Spent::default() };
+        assert_eq!(progress.spent(), expected);
     }
 
     #[tokio::test(start_paused = true)]

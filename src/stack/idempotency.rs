@@ -2,28 +2,36 @@
 //!
 //! A caller that lost an answer asks again with the same id: it gets the first success,
 //! or is told that the first call is still under way, or that its outcome is not known.
-//! The record is made before the first byte is sent and ends with the call, also when
+//! The record is durable before the first byte is sent and ends with the call, also when
 //! the caller has stopped waiting, or the call is dropped half-way (R7, R8; AIP-155).
 //!
-//! Records are kept in this process: a restart forgets them, another replica does not
-//! know them.
+//! | the call | a repeat |
+//! |---|---|
+//! | was answered | gets the answer |
+//! | had no effect: not sent, or refused | is made |
+//! | is under way, or its end is not written yet | is told so |
+//! | may have had its effect, or its process died | is told so, and never made |
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use secrecy::{ExposeSecret as _, SecretString};
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 
-use super::exchange::{Exchange, Progress};
-use super::records::{Key, Opened, Records};
+use super::exchange::{Exchange, Phase};
+use super::records::{Opened, Records};
 use super::{Answering, Next};
 use crate::call::{Call, Reply};
 use crate::credentials::subject;
 use crate::error::{Error, Kind, Outcome};
 use crate::operation::Effect;
+use crate::store::RequestKey;
+use crate::telemetry::spans;
 
 /// Keeps the records of one partner.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct IdempotencyLayer {
     records: Records,
 }
@@ -35,16 +43,14 @@ pub(super) struct Idempotency<S> {
     records: Records,
 }
 
-/// The record of a call under way. However the call ends, its record is settled: a
-/// success is kept, a call without effect forgotten, any other stays unknown.
-struct Open {
-    records: Records,
-    key: Key,
-    progress: Progress,
-    settled: bool,
-}
-
 // === impl IdempotencyLayer ===
+
+impl IdempotencyLayer {
+    /// For calls whose attempts take no longer than `attempt`.
+    pub(super) fn new(context: &super::Context, attempt: Duration) -> Self {
+        Self { records: Records::new(context, attempt) }
+    }
+}
 
 impl<S> Layer<S> for IdempotencyLayer {
     type Service = Idempotency<S>;
@@ -71,38 +77,47 @@ impl<S: Next> Service<Exchange> for Idempotency<S> {
         let Some(key) = key(&exchange.call) else { return Box::pin(ready.call(exchange)) };
         let records = self.records.clone();
         Box::pin(async move {
-            match records.open(&key, fingerprint(&exchange.call)) {
-                Opened::New => {}
+            let progress = exchange.progress.clone();
+            let record = match open(&records, key, &exchange).await? {
+                Opened::New(record) => record,
                 Opened::Done(reply) => return Ok(reply),
                 // The first call may act any moment: this one was not sent, and yet.
                 Opened::InFlight => return Err(refused(Kind::RequestInFlight, Outcome::Unknown)),
                 Opened::Unknown => return Err(refused(Kind::OutcomeUnknown, Outcome::Unknown)),
                 Opened::Other => return Err(refused(Kind::RequestIdReused, Outcome::NotSent)),
                 Opened::Full => return Err(refused(Kind::Overloaded, Outcome::NotSent)),
-            }
-            let progress = exchange.progress.clone();
-            let open = Open { records, key, progress, settled: false };
+            };
             let result = ready.call(exchange).await;
-            open.settle(&result);
+            let _timed = progress.timed(Phase::Store);
+            record.settle(&result).instrument(spans::idempotency()).await;
             result
         })
     }
 }
 
-/// What a call is known by; `None` for one that is not held to be done once.
-fn key(call: &Call) -> Option<Key> {
-    let request_id = call.request_id.filter(|_| call.operation.effect == Effect::WriteOnce)?;
-    Some(Key { rpc: call.operation.rpc(), request_id })
+async fn open(records: &Records, key: RequestKey, exchange: &Exchange) -> Result<Opened, Error> {
+    let _timed = exchange.progress.timed(Phase::Store);
+    let opened = records.open(key, fingerprint(&exchange.call), exchange);
+    opened.instrument(spans::idempotency()).await
 }
 
-/// Tells one request from another: for whom, where and what.
+/// What a call is known by; `None` for one that is not held to be done once.
+fn key(call: &Call) -> Option<RequestKey> {
+    let Call { operation, account, caller, .. } = call;
+    let request_id = call.request_id.filter(|_| operation.effect == Effect::WriteOnce)?;
+    let (partner, rpc) = (&operation.partner, operation.rpc());
+    Some(RequestKey::new(caller.name(), partner, account.as_deref(), &rpc, request_id))
+}
+
+/// Tells one request from another: for whom, where and what. The request id is in it, so
+/// that it says nothing to whoever does not have that.
 fn fingerprint(call: &Call) -> [u8; 32] {
-    let account = call.account.as_deref();
-    let user = call.user_token.as_ref().map(|token| user(token, account));
+    let user = call.user_token.as_ref().map(|token| user(token, call.account.as_deref()));
     let user = user.as_deref().map(str::as_bytes);
     let body = call.body.as_ref().map(|body| body.bytes.as_ref());
+    let id = call.request_id.as_ref().map(|id| id.as_bytes().as_slice());
     let mut context = digest::Context::new(&digest::SHA256);
-    for part in [account.map(str::as_bytes), user, Some(call.target.as_bytes()), body] {
+    for part in [id, user, Some(call.target.as_bytes()), body] {
         // Lengths, so that no part runs into the next; an absent part is not an empty one.
         context.update(&[part.is_some().into()]);
         context.update(&part.map_or(0, <[u8]>::len).to_be_bytes());
@@ -122,33 +137,6 @@ fn user(token: &SecretString, account: Option<&str>) -> String {
 
 fn refused(kind: Kind, outcome: Outcome) -> Error {
     Error::new(kind, outcome)
-}
-
-// === impl Open ===
-
-impl Open {
-    fn settle(mut self, result: &Result<Reply, Error>) {
-        self.settled = true;
-        match result {
-            Ok(reply) => self.records.done(&self.key, reply),
-            Err(error) => self.end(error.outcome().worse(self.progress.outcome())),
-        }
-    }
-
-    fn end(&self, outcome: Outcome) {
-        match outcome {
-            Outcome::NotSent | Outcome::Rejected => self.records.forget(&self.key),
-            Outcome::Unknown => self.records.unknown(&self.key),
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.end(self.progress.outcome());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -75,9 +75,16 @@ impl<S: Next> Service<Exchange> for Judge<S> {
     }
 
     fn call(&mut self, exchange: Exchange) -> Self::Future {
-        let secrets = exchange.secrets.clone();
+        let (secrets, quota) = (exchange.secrets.clone(), Arc::clone(&exchange.quota));
         let answer = self.inner.call(exchange);
         let with = self.with.clone();
-        Box::pin(async move { with.judge(answer.await?, &secrets) })
+        Box::pin(async move {
+            let answer = answer.await?;
+            if let Some(said) = with.partner.quota(&answer.headers, with.clock.now()) {
+                // A second value is impossible: each attempt brings its own place for it.
+                let _ = quota.set(said);
+            }
+            with.judge(answer, &secrets)
+        })
     }
 }

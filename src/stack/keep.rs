@@ -14,7 +14,7 @@ use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Phase};
 use super::{Answering, Next};
 use crate::call::Reply;
 use crate::credentials::{Intent, KeyPair, Vault};
@@ -52,6 +52,7 @@ impl KeepLayer {
     /// Writes down that the call may make a key. The last attempt begins before the
     /// call's deadline.
     async fn begin(&self, exchange: &Exchange) -> Result<Intent, Error> {
+        let _timed = exchange.progress.timed(Phase::Store);
         let call = &exchange.call;
         let left = call.deadline.saturating_duration_since(Instant::now());
         let intent = self.vault.begin(call.operation, call.id, left + self.attempt).await?;
@@ -86,6 +87,7 @@ impl KeepLayer {
         let _ = failpoint::reach(Point::AfterAnswer).await;
         match result {
             Ok(reply) => {
+                let _timed = progress.timed(Phase::Store);
                 let is_key_kept = self.keep(intent, &request, &reply).await;
                 Ok(Reply { is_key_kept, ..reply })
             }

@@ -3,7 +3,8 @@
 //! A refused credential is a refusal before processing, so the attempt had no effect
 //! and may be repeated, a write too. It is repeated once: when a new credential is
 //! refused as well, more of them will not help. For a user's token that is refused where
-//! the partner account's own credential would do, that one is tried.
+//! the partner account's own credential would do, that one is tried. It is one of the
+//! attempts that a call has, and it needs no budget: a partner that refuses is not down.
 
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -11,6 +12,7 @@ use std::task::{Context, Poll};
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::exchange::Exchange;
+use super::limits::Tunable;
 use super::{Answering, Next};
 use crate::call::Reply;
 use crate::credentials::{Authenticator, Remedy, Used};
@@ -20,18 +22,19 @@ use crate::error::{Error, Kind, Outcome, Refused};
 #[derive(Clone, Debug)]
 pub(super) struct ReauthenticateLayer {
     authenticator: Arc<Authenticator>,
+    limits: Tunable,
 }
 
 /// Repeats a call whose credential is refused, with another one.
 #[derive(Clone, Debug)]
 pub(super) struct Reauthenticate<S> {
     inner: S,
-    authenticator: Arc<Authenticator>,
+    with: ReauthenticateLayer,
 }
 
 impl ReauthenticateLayer {
-    pub(super) fn new(authenticator: Arc<Authenticator>) -> Self {
-        Self { authenticator }
+    pub(super) fn new(authenticator: Arc<Authenticator>, limits: Tunable) -> Self {
+        Self { authenticator, limits }
     }
 }
 
@@ -39,7 +42,7 @@ impl<S> Layer<S> for ReauthenticateLayer {
     type Service = Reauthenticate<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Reauthenticate { inner, authenticator: Arc::clone(&self.authenticator) }
+        Reauthenticate { inner, with: self.clone() }
     }
 }
 
@@ -55,7 +58,7 @@ impl<S: Next> Service<Exchange> for Reauthenticate<S> {
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
         let again = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, again.clone());
-        let authenticator = Arc::clone(&self.authenticator);
+        let ReauthenticateLayer { authenticator, limits } = self.with.clone();
         Box::pin(async move {
             // What was used must be this attempt's: another may have renewed it since.
             let used = Arc::new(OnceLock::new());
@@ -69,12 +72,17 @@ impl<S: Next> Service<Exchange> for Reauthenticate<S> {
             let has_no_effect = error.outcome() == Outcome::Rejected;
             let operation = repeat.call.operation;
             let remedy = used.get().filter(|_| has_no_effect);
-            let Some(remedy) = remedy.and_then(|used| authenticator.remedy(operation, used)) else {
+            let remedy = remedy.and_then(|used| authenticator.remedy(operation, used));
+            // Without an attempt left, what was dropped helps the next call.
+            let is_left = repeat.progress.attempts() < limits.get().retry.max_attempts;
+            let Some(remedy) = remedy.filter(|_| is_left) else {
                 return Err(rejected(error, used.get()));
             };
             let used = Arc::new(OnceLock::new());
-            let stands_in = remedy == Remedy::StandIn;
-            let repeat = Exchange { used: Arc::clone(&used), stands_in, ..repeat };
+            if remedy == Remedy::StandIn {
+                repeat.progress.stand_in();
+            }
+            let repeat = Exchange { used: Arc::clone(&used), ..repeat };
             match again.oneshot(repeat).await {
                 Err(error) if error.is_unauthenticated() => {
                     // So that the next call knows: whether it helps, this one does not ask.

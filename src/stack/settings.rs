@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::limits::Limits;
 use crate::credentials;
 
 /// One partner's settings.
@@ -25,6 +26,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The longest answer that is read, in bytes after decompression.
     pub max_body: usize,
+    /// How hard the partner is used at the start.
+    pub limits: Limits,
     /// The secrets.
     pub credentials: credentials::Settings,
 }
@@ -64,6 +67,7 @@ impl Settings {
             http2_prior_knowledge: false,
             timeouts: Timeouts::default(),
             max_body: 1024 * 1024,
+            limits: Limits::default(),
             credentials: credentials::Settings::default(),
         }
     }

@@ -27,7 +27,8 @@ use crate::operation::{
     AccountKey, Catalogue, Credential, Effect, Encoding, Operation, PathTemplate,
 };
 use crate::partner::{KeyChange, Partner, Signable, Unkeepable};
-use crate::store::Store;
+use crate::random::Random;
+use crate::store::{Retention, Store};
 use crate::telemetry::metrics::Metrics;
 
 /// What the tests of one layer lend to it.
@@ -35,6 +36,7 @@ pub(crate) async fn context() -> Context {
     let clock = Clock::from_fn(|| Timestamp::from_second(1_000).unwrap());
     Context {
         store: store(clock.clone()).await,
+        retention: Retention::default(),
         clock,
         tasks: TaskTracker::new(),
         stopping: CancellationToken::new(),
@@ -42,6 +44,7 @@ pub(crate) async fn context() -> Context {
         secret_files: SecretFiles::default(),
         redis: None,
         metrics: Metrics::default(),
+        random: Random::from_fn(|| 0.5),
     }
 }
 
@@ -63,7 +66,8 @@ pub(crate) fn read_operation(credentials: &[Credential]) -> &'static Operation {
     operation_of(credentials, Effect::Read)
 }
 
-fn operation_of(credentials: &[Credential], effect: Effect) -> &'static Operation {
+/// An rpc of no real partner with this effect.
+pub(crate) fn operation_of(credentials: &[Credential], effect: Effect) -> &'static Operation {
     let model = Catalogue::embedded().unwrap().operations()[0];
     Box::leak(Box::new(Operation {
         service: "example.v1.ThingService".to_owned(),
@@ -88,6 +92,7 @@ fn operation_of(credentials: &[Credential], effect: Effect) -> &'static Operatio
         deprecated: false,
         already_done: Vec::new(),
         paging: None,
+        reconcile: None,
         document: String::new(),
         section: String::new(),
         schema: model.schema,

@@ -179,14 +179,14 @@ async fn answers_are_judged_and_never_repeated() {
         (400, "", r#"{"code":"wrong"}"#, Outcome::Rejected),
         (404, "", "", Outcome::Rejected),
         (408, "", "", Outcome::Unknown),
-        (429, "retry-after: 7\r\n", "", Outcome::Rejected),
+        (429, "retry-after: 30\r\n", "", Outcome::Rejected),
         (500, "", r#"{"code":"x"}"#, Outcome::Unknown),
         (502, "", "<html>", Outcome::Unknown),
         (503, "", "", Outcome::Unknown),
-        (503, "retry-after: 7\r\n", "", Outcome::Rejected),
+        (503, "retry-after: 30\r\n", "", Outcome::Rejected),
         (503, "", r#"{"code":"x"}"#, Outcome::Unknown),
         (503, "", r#"{"code":"wrong"}"#, Outcome::Rejected),
-        (503, "retry-after: 7\r\n", r#"{"code":"fault"}"#, Outcome::Unknown),
+        (503, "retry-after: 30\r\n", r#"{"code":"fault"}"#, Outcome::Unknown),
         (400, "", r#"{"code":"fault"}"#, Outcome::Unknown),
     ] {
         let setting = given(move |_, _| Act::Send(answer(status, headers, body))).await;

@@ -2,7 +2,7 @@
 //!
 //! Here the call becomes an exchange, and here an error gets what only the whole call
 //! knows: how many attempts were made, the worst that any of them left, and the host that
-//! they went to.
+//! they went to. Where its time went stands on the span, the answer and the error.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -37,7 +37,8 @@ impl TraceLayer {
     /// The error of the whole call, which failed last with `error`.
     fn conclude(&self, error: Error, progress: &Progress) -> Error {
         let (attempts, outcome) = (progress.attempts(), error.outcome().worse(progress.outcome()));
-        let error = error.with_attempts(attempts).with_outcome(outcome);
+        let error =
+            error.with_attempts(attempts).with_outcome(outcome).with_spent(progress.spent());
         // Whoever ended the waiting, it was the partner's answer that was waited for.
         let is_over = matches!(error.kind(), Kind::Timeout | Kind::ShuttingDown) && attempts > 0;
         if is_over { error.with_host(&*self.host) } else { error }
@@ -68,6 +69,13 @@ impl<S: Next> Service<Call> for Trace<S> {
         let progress = exchange.progress.clone();
         let answer = self.inner.call(exchange);
         let with = self.with.clone();
-        Box::pin(async move { answer.await.map_err(|error| with.conclude(error, &progress)) })
+        Box::pin(async move {
+            let result = answer.await;
+            let spent = progress.spent();
+            match result {
+                Ok(reply) => Ok(Reply { spent, ..reply }),
+                Err(error) => Err(with.conclude(error, &progress)),
+            }
+        })
     }
 }

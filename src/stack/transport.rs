@@ -35,8 +35,10 @@ const POOL_SIZE: usize = 64;
 /// The longest head of an answer, in bytes. HTTP/1.1 heads are bounded by hyper at
 /// 100 headers and about 400 KiB before this is looked at.
 const MAX_HEAD: usize = 64 * 1024;
-const HTTP2_PING: Duration = Duration::from_secs(20);
-const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// HTTP/2 sends all requests over one connection. One that died without a word is found by
+/// pings, within two parts of so many of the time for an answer's head: so a repeat of
+/// what waited on it begins on another.
+const HTTP2_PINGS: u32 = 3;
 
 /// Connections to one partner.
 #[derive(Clone)]
@@ -168,6 +170,7 @@ impl Service<Exchange> for Transport {
 /// A client with every limit set.
 fn client(settings: &Settings) -> Result<Client, Problem> {
     let mut headers = HeaderMap::new();
+    let ping = settings.timeouts.head / HTTP2_PINGS;
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     let builder = Client::builder()
         .user_agent(USER_AGENT)
@@ -181,8 +184,8 @@ fn client(settings: &Settings) -> Result<Client, Problem> {
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(POOL_SIZE)
         .http2_max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-        .http2_keep_alive_interval(HTTP2_PING)
-        .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT);
+        .http2_keep_alive_interval(ping)
+        .http2_keep_alive_timeout(ping);
     let builder = match settings.http2_prior_knowledge {
         true => builder.http2_prior_knowledge(),
         false => builder,

@@ -3,12 +3,14 @@
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::{CredentialKind, Error, Store};
+use super::{CredentialKind, Error, RequestState, Store};
 
 const CREDENTIALS: &str =
     "SELECT partner, kind, COUNT(*) AS number FROM credentials GROUP BY partner, kind";
 const INTENTS: &str = "SELECT partner, COUNT(*) AS number, COUNT(flagged) AS flagged \
      FROM intents GROUP BY partner";
+const REQUESTS: &str =
+    "SELECT partner, state, COUNT(*) AS number FROM requests GROUP BY partner, state";
 
 /// How much the store holds, by partner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Counts {
     pub credentials: Vec<(String, CredentialKind, u64)>,
     /// Partner, how many open intents, how many flagged ones.
     pub intents: Vec<(String, u64, u64)>,
+    /// Partner, state, and how many records of calls that are done once.
+    pub requests: Vec<(String, RequestState, u64)>,
 }
 
 // === impl Counts ===
@@ -39,9 +43,11 @@ impl Store {
     pub async fn counts(&self) -> Result<Counts, Error> {
         let credentials = self.0.database.rows(sqlx::query(CREDENTIALS)).await?;
         let intents = self.0.database.rows(sqlx::query(INTENTS)).await?;
+        let requests = self.0.database.rows(sqlx::query(REQUESTS)).await?;
         Ok(Counts {
             credentials: credentials.iter().filter_map(credential).collect(),
             intents: intents.iter().map(intent).collect::<Result<_, Error>>()?,
+            requests: requests.iter().filter_map(request).collect(),
         })
     }
 }
@@ -55,6 +61,12 @@ fn credential(row: &AnyRow) -> Option<(String, CredentialKind, u64)> {
 fn intent(row: &AnyRow) -> Result<(String, u64, u64), Error> {
     let (all, flagged) = (number(row, "number")?, number(row, "flagged")?);
     Ok((row.try_get("partner")?, all.saturating_sub(flagged), flagged))
+}
+
+/// A state of a later version is not counted.
+fn request(row: &AnyRow) -> Option<(String, RequestState, u64)> {
+    let state = RequestState::parse(row.try_get("state").ok()?)?;
+    Some((row.try_get("partner").ok()?, state, number(row, "number").ok()?))
 }
 
 fn number(row: &AnyRow, column: &str) -> Result<u64, Error> {

@@ -1,7 +1,7 @@
 //! Which processes use an SQLite file: each holds a lock beside it for as long as it runs.
 //!
-//! Whoever is alone when it starts knows that the intents it finds are of a process that is
-//! gone. Where another one still runs, as while a new version takes over, they may be of
+//! Whoever is alone when it starts knows that the intents and calls it finds open are of a
+//! process that is gone. Where another one still runs, as while a new version takes over, they may be of
 //! calls that are under way.
 
 use std::fs::{File, OpenOptions, TryLockError};

@@ -7,8 +7,10 @@ use sqlx::{AnyConnection, AssertSqlSafe, Executor as _};
 
 use super::database::migrator;
 
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "store", include_str!("../../migrations/postgres/0001_store.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "store", include_str!("../../migrations/postgres/0001_store.sql")),
+    (2, "requests", include_str!("../../migrations/postgres/0002_requests.sql")),
+];
 
 /// Sets what holds for each connection. The server ends by itself what nobody waits for
 /// any more, and a commit is on its disk when it returns, whatever its own default.

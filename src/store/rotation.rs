@@ -1,14 +1,15 @@
-//! A new key-encryption key: every record's data key is wrapped anew, a batch at a time,
-//! while the store is in use. A round that is cut short is taken up by the next one.
+//! A new key-encryption key: the data key of every credential and every kept answer is
+//! wrapped anew, a batch at a time, while the store is in use. A round that is cut short is taken up by the next one.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use uuid::Uuid;
 
 use super::row::{Credential, credential_columns};
-use super::{Error, Record, Rotation, Store};
+use super::{Error, Rotation, Store};
 use crate::seal::Keyring;
 
 /// How many records are read at a time.
@@ -21,7 +22,10 @@ const UNDER_ANOTHER: &str = concat!(
 );
 const REWRAP: &str =
     "UPDATE credentials SET secret = $1, kek_id = $2 WHERE id = $3 AND secret = $4";
-const LEFT: &str = "SELECT COUNT(*) FROM credentials WHERE kek_id <> $1";
+const LEFT: &str = "SELECT (SELECT COUNT(*) FROM credentials WHERE kek_id <> $1) \
+     + (SELECT COUNT(*) FROM requests WHERE kek_id <> $1)";
+const IN_USE: &str = "SELECT kek_id FROM credentials UNION \
+     SELECT kek_id FROM requests WHERE kek_id IS NOT NULL";
 
 // === impl Store ===
 
@@ -47,13 +51,13 @@ impl Store {
                 rewrapped += u64::from(self.rewrap(&keyring, credential).await?);
             }
         }
+        rewrapped += self.rotate_requests(&keyring, u64::from(batch) - rewrapped).await?;
         self.rotated(&keyring, rewrapped).await
     }
 
     /// Refuses a keyring that lacks a key which is in use.
     pub(super) async fn refuse_missing_keys(&self, keyring: &Keyring) -> Result<(), Error> {
-        let query = sqlx::query("SELECT DISTINCT kek_id FROM credentials");
-        let rows = self.0.database.rows(query).await?;
+        let rows = self.0.database.rows(sqlx::query(IN_USE)).await?;
         let id = |row: &AnyRow| Ok(row.try_get::<String, _>("kek_id")?);
         let mut missing = rows.iter().map(id).collect::<Result<BTreeSet<_>, Error>>()?;
         missing.extend(self.journal_kek_ids());
@@ -84,7 +88,7 @@ impl Store {
             Ok(Some(new)) => new,
             Ok(None) => return Ok(false),
             Err(error) => {
-                self.tell_unopenable(&old.record, &error);
+                self.tell_unopenable(old.record.id, &error);
                 return Ok(false);
             }
         };
@@ -97,11 +101,11 @@ impl Store {
     }
 
     /// Once for each record, however often it is met.
-    fn tell_unopenable(&self, record: &Record, error: &Error) {
+    pub(super) fn tell_unopenable(&self, id: Uuid, error: &Error) {
         let mut told = self.0.unopenable.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.insert(record.id) {
+        if told.insert(id) {
             let error = error.chain();
-            tracing::error!(error, id = %record.id, "a record of the store cannot be opened");
+            tracing::error!(error, %id, "a record of the store cannot be opened");
         }
     }
 

@@ -15,8 +15,10 @@ use tokio::time::sleep;
 use super::Error;
 use super::database::migrator;
 
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "store", include_str!("../../migrations/sqlite/0001_store.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "store", include_str!("../../migrations/sqlite/0001_store.sql")),
+    (2, "requests", include_str!("../../migrations/sqlite/0002_requests.sql")),
+];
 
 /// Between two attempts to use the log.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -25,6 +25,7 @@ pub(crate) use calls::phases;
 pub use calls::{Attempted, Ended};
 use family::Declare;
 pub use family::Declared;
+pub use limits::Protection;
 
 /// The method of an rpc that nobody serves: callers must not be able to make labels (G42).
 pub const OTHER: &str = "other";
@@ -120,47 +121,27 @@ impl Metrics {
     }
 
     /// Another attempt is made because the one before ended for this reason.
-    pub fn retried(&self, partner: &'static str, reason: &'static str) {
-        self.0.limits.retries.add([partner.into(), reason.into()], 1);
+    pub fn retried(&self, partner: &str, reason: &str) {
+        self.0.limits.retries.add([partner.to_owned().into(), reason.to_owned().into()], 1);
     }
 
-    /// The retries that the budget has left.
-    pub fn set_retry_budget(&self, partner: &'static str, retries: u64) {
-        self.0.limits.retry_budget.set([partner.into()], retries);
+    /// How the layers do that protect a partner, and its callers.
+    pub fn set_protection(&self, partner: &str, protection: &Protection) {
+        self.0.limits.set(partner, protection);
     }
 
     /// The state that a breaker is in, of `states` that there are.
     pub fn set_breaker_state(
         &self,
-        partner: &'static str,
+        partner: &str,
         effect: &'static str,
         state: &'static str,
         states: &[&'static str],
     ) {
         for each in states {
-            let labels = [partner.into(), effect.into(), (*each).into()];
+            let labels = [partner.to_owned().into(), effect.into(), (*each).into()];
             self.0.limits.breaker.set(labels, u64::from(*each == state));
         }
-    }
-
-    /// Whether a partner's gate is closed.
-    pub fn set_gate_closed(&self, partner: &'static str, is_closed: bool) {
-        self.0.limits.gate_closed.set([partner.into()], u64::from(is_closed));
-    }
-
-    /// The calls that wait for their turn.
-    pub fn set_queue_waiting(&self, partner: &'static str, calls: u64) {
-        self.0.limits.queue_waiting.set([partner.into()], calls);
-    }
-
-    /// The calls that are at the partner.
-    pub fn set_in_flight(&self, partner: &'static str, calls: u64) {
-        self.0.limits.in_flight.set([partner.into()], calls);
-    }
-
-    /// The calls that may be at the partner at once.
-    pub fn set_concurrency_limit(&self, partner: &'static str, calls: u64) {
-        self.0.limits.concurrency_limit.set([partner.into()], calls);
     }
 }
 
@@ -197,6 +178,23 @@ impl Metrics {
         self.0.kept.credentials.replace(
             counts.map(|(partner, kind, count)| ([partner.to_owned().into(), kind.into()], count)),
         );
+    }
+
+    /// Notes how many records there are of calls that are done once, by partner and state.
+    pub fn set_request_ids<'a>(
+        &self,
+        counts: impl IntoIterator<Item = (&'a str, &'static str, u64)>,
+    ) {
+        let counts = counts.into_iter();
+        self.0.kept.request_ids.replace(
+            counts
+                .map(|(partner, state, count)| ([partner.to_owned().into(), state.into()], count)),
+        );
+    }
+
+    /// Notes whether a changed configuration was refused.
+    pub fn set_configuration_refused(&self, is_refused: bool) {
+        self.0.kept.configuration_refused.set([], u64::from(is_refused));
     }
 
     /// Notes how many requests for a token ended in `outcome` since the start.

@@ -35,6 +35,7 @@ fn line(operation: &Operation) -> String {
         operation.paging.as_ref().map(|paging| format!("streams {}", paging.list.name)),
         (!operation.already_done.is_empty())
             .then(|| format!("already done: {}", operation.already_done.join(" "))),
+        operation.reconcile.map(|read| format!("reconcile by {}", read.rpc())),
     ];
     let marks = marks.into_iter().flatten();
     cells.into_iter().map(str::to_owned).chain(marks).collect::<Vec<_>>().join(" | ")
@@ -57,6 +58,35 @@ fn the_catalogue_is_the_committed_one() {
     let gone: Vec<_> = committed.iter().filter(|line| !found.contains(line)).collect();
     let new: Vec<_> = found.iter().filter(|line| !committed.contains(line)).collect();
     assert!(found == committed, "see {SNAPSHOT}\ngone: {gone:#?}\nnew: {new:#?}");
+}
+
+/// The writes that no read of the partner's tells anything of.
+const NOT_TO_BE_READ: [(&str, &str); 8] = [
+    ("trolley.v1.SubmerchantService/CreateSandboxSubmerchant", SUBMERCHANT),
+    ("trolley.v1.SubmerchantService/CreateSubmerchant", SUBMERCHANT),
+    ("trustap.v1.F2fMultiUseListingService/CreateF2fMultiUseListing", LISTING),
+    ("trustap.v1.F2fSingleUseListingService/CreateF2fSingleUseListing", LISTING),
+    ("trustap.v1.OnlineMultiUseListingService/CreateMultiUseListing", LISTING),
+    ("trustap.v1.OnlineSingleUseListingService/CreateSingleUseListing", LISTING),
+    ("trustap.v1.PersonalService/CreateAccountSession", "another session does no harm"),
+    ("trustap.v1.UserService/CreateGuestUser", "guests are read by their id alone"),
+];
+const SUBMERCHANT: &str = "sub-merchants are not listed: the key intent stays flagged";
+const LISTING: &str = "listings are read by their id alone";
+
+/// R8: whoever is told that an outcome is unknown is told how to find out.
+#[test]
+fn r8_a_write_once_says_what_to_read() {
+    let operations = Catalogue::embedded().unwrap().operations();
+    let writes = operations.iter().filter(|o| o.effect.as_str() == "WRITE_ONCE");
+    let unread = writes.filter(|o| o.reconcile.is_none()).map(|o| o.rpc());
+    let known = NOT_TO_BE_READ.map(|(rpc, _)| rpc.to_owned());
+    assert_eq!(unread.collect::<Vec<_>>(), known);
+    for operation in operations {
+        let Some(read) = operation.reconcile else { continue };
+        assert_eq!(operation.effect.as_str(), "WRITE_ONCE", "{}", operation.rpc());
+        assert_eq!((read.effect.as_str(), &read.partner), ("READ", &operation.partner));
+    }
 }
 
 #[test]

@@ -75,6 +75,7 @@ async fn operations_as_json_have_exactly_the_documented_keys() {
         "effect",
         "streaming",
         "deprecated",
+        "reconcile",
         "source",
     ]);
     for row in &rows {
@@ -87,6 +88,7 @@ async fn operations_as_json_have_exactly_the_documented_keys() {
         assert!(text("rpc").starts_with(&format!("{}.v1.", text("partner"))), "{row}");
         assert!(row["credentials"].as_array().unwrap().iter().all(Value::is_string), "{row}");
         assert!(!row["credentials"].as_array().unwrap().is_empty(), "{row}");
+        assert!(row["reconcile"].is_null() || text("effect") == "WRITE_ONCE", "{row}");
         assert!(row["streaming"].is_boolean() && row["deprecated"].is_boolean(), "{row}");
     }
     let known = json!({
@@ -98,6 +100,7 @@ async fn operations_as_json_have_exactly_the_documented_keys() {
         "effect": "WRITE_ONCE",
         "streaming": false,
         "deprecated": false,
+        "reconcile": null,
         "source": "Trolley Partner API, Create Sub-merchant",
     });
     let same = |row: &&Value| row["rpc"] == known["rpc"];

@@ -116,7 +116,9 @@ async fn b1_a_partner_that_accepts_and_never_says_a_word_is_deadline_exceeded() 
 #[tokio::test(flavor = "multi_thread")]
 async fn g3_g4_every_write_that_times_out_tells_its_outcome_under_load() {
     let (_partner, url) = silent().await;
-    let gateway = Gateway::configured(&at(&url, "")).await;
+    // Room for all of them, so that none has to wait for its turn.
+    let room = "[partners.trolley.concurrency]\ninitial = 200\nmin = 200\nmax = 200\n";
+    let gateway = Gateway::configured(&(at(&url, "") + room)).await;
     let wire = Wire::to(gateway.grpc());
     let calls = (0..100).map(|_| {
         let wire = wire.clone();
@@ -136,6 +138,30 @@ async fn g3_g4_every_write_that_times_out_tells_its_outcome_under_load() {
     assert!(told.iter().all(|told| told.code() == Code::DeadlineExceeded), "{told:?}");
     let bare: Vec<_> = told.iter().filter(|told| !is_whole(told)).collect();
     assert!(bare.is_empty(), "{} of {}: {:?}", bare.len(), told.len(), bare[0].error_info());
+}
+
+/// G16: one budget for all attempts and the pauses between them.
+#[tokio::test]
+async fn g16_a_partner_that_always_fails_is_repeated_within_the_deadline_only() {
+    let second = Duration::from_secs(1);
+    let attempts = |told: &Told| told.error_info().metadata["attempts"].parse::<u32>().unwrap();
+    let gateway = Gateway::simulated("").await;
+    let fault = json!({"kind": "status", "status": 503, "text": ""});
+    let rule = json!({"partner": "trolley", "times": null, "fault": fault});
+    gateway.control().fault(rule).await;
+    let (told, elapsed) = timed(&gateway, READ, &[("grpc-timeout", "1S")]).await;
+    assert_eq!((told.code(), attempts(&told)), (Code::Unavailable, 3), "{told:?}");
+    assert!(elapsed < second, "{elapsed:?}");
+
+    let (_partner, url) = silent().await;
+    for (head, expected) in [("400ms", 2..=3), ("700ms", 2..=2)] {
+        let settings = at(&url, "") + &format!("[partners.trolley.timeouts]\nhead = '{head}'\n");
+        let gateway = Gateway::configured(&settings).await;
+        let (told, elapsed) = timed(&gateway, READ, &[("grpc-timeout", "1S")]).await;
+        assert_eq!(told.code(), Code::DeadlineExceeded, "{head}: {told:?}");
+        assert!(elapsed < second + SLACK, "{head}: {elapsed:?}");
+        assert!(expected.contains(&attempts(&told)), "{head}: {told:?}");
+    }
 }
 
 /// G2, G16: the time that a token takes is the caller's, too; no request was sent.
@@ -310,9 +336,11 @@ async fn r6_a_partner_that_refuses_connections_is_unavailable_and_nothing_was_se
 async fn g19_a_partners_own_time_outs_end_an_attempt_earlier() {
     let (_partner, url) = silent().await;
     let settings = at(&url, "") + "[partners.trolley.timeouts]\nhead = '200ms'\n";
+    // One attempt: the caller's library says that it makes more by itself.
+    let headers = [("grpc-timeout", "10S"), ("grpc-previous-rpc-attempts", "1")];
     let gateway = Gateway::configured(&settings).await;
     for (rpc, outcome) in [(READ, None), (WRITE_ONCE, Some("UNKNOWN"))] {
-        let (told, elapsed) = timed(&gateway, rpc, &[("grpc-timeout", "10S")]).await;
+        let (told, elapsed) = timed(&gateway, rpc, &headers).await;
 
         assert_eq!(told.code(), Code::DeadlineExceeded, "{rpc}: {told:?}");
         assert_on_time(rpc, elapsed, Duration::from_millis(200));

@@ -89,7 +89,7 @@ async fn a_key_that_another_replica_replaced_is_found_when_the_old_one_is_refuse
         one.client.call("gateway.v1.CredentialService/PutCredential", request).await.unwrap();
     };
     put("outdated").await;
-    let fault = json!({"partner": "trolley", "fault": {"kind": "status", "status": 500}});
+    let fault = json!({"partner": "trolley", "fault": {"kind": "status", "status": 400}});
     control.fault(fault).await;
     // It has the key now, and does not know what is wrong with it.
     use_key(&other.client, SUBMERCHANT_ID).await.unwrap_err();

@@ -5,6 +5,8 @@
 //! or an intent stands for it. One round for each place and store runs with all tests;
 //! `scripts/kill-rounds` runs as many as are asked for.
 
+mod requests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,7 +66,7 @@ impl End {
         let halt = |point: Point| format!("{}=halt", point.as_str());
         let fail = |point: Point| format!("{}=fail", point.as_str());
         let at = |orders: &[String]| Self::At(orders.to_vec());
-        let mut all: Vec<_> = Point::ALL.into_iter().map(|point| at(&[halt(point)])).collect();
+        let mut all: Vec<_> = Point::OF_A_KEY.into_iter().map(|point| at(&[halt(point)])).collect();
         all.push(at(&[fail(Point::BeforeCommit), halt(Point::AfterCommit)]));
         all.push(at(&[fail(Point::BeforeCommit), halt(Point::BeforeReply)]));
         all.push(Self::Answered);
@@ -205,14 +207,18 @@ async fn s14_no_key_is_lost_by_a_kill_at_any_step_on_postgres() {
     each_place_once(Setting::new(async |_| postgres.database().await).await).await;
 }
 
+/// A number in the environment.
+fn number(name: &str, otherwise: u64) -> u64 {
+    let text = std::env::var_os(name).and_then(|text| text.into_string().ok());
+    text.map_or(otherwise, |text| text.parse().unwrap())
+}
+
 /// As many rounds as `KILL_ROUNDS` says, on each store: every place in turn, and between
 /// them moments that a seed chooses.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes long: scripts/kill-rounds runs it"]
 #[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 async fn rounds() {
-    let text = |name| std::env::var_os(name).and_then(|text| text.into_string().ok());
-    let number = |name, otherwise: u64| text(name).map_or(otherwise, |text| text.parse().unwrap());
     let (rounds, seed) = (number("KILL_ROUNDS", 200), number("KILL_SEED", 20261120));
     let mut settings = vec![("SQLite", Setting::new(async |folder| sqlite(folder)).await)];
     if let Some(postgres) = Postgres::shared() {

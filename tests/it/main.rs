@@ -4,13 +4,18 @@
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a failed step should stop the test")]
 
 mod architecture;
+mod breaker;
+mod byte_boundary;
+mod callers;
 mod catalogue;
 mod cli;
+mod coalesce;
 mod connections;
 mod credential_service;
 mod deadlines;
 mod deploy;
 mod drain;
+mod duplicates;
 mod faults;
 mod fixtures;
 mod grants;
@@ -20,17 +25,25 @@ mod keys;
 // Fail points are in debug builds only.
 #[cfg(debug_assertions)]
 mod kill;
+mod limits;
 mod logs;
 mod metrics;
 mod partners;
+mod pushback;
 mod readme;
+mod reload;
+mod request_ids;
+mod retries;
 mod secret_files;
 mod secrets;
 mod server;
 mod service_config;
+mod shared_quota;
 mod shared_tokens;
 mod shutdown;
+mod soak;
 mod store;
+mod storm;
 mod streams;
 mod support;
 mod tokens;

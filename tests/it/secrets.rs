@@ -19,7 +19,7 @@ use crate::support::gateway::Gateway;
 use crate::support::kept::{KEY, credentials, intents, metrics, sqlite};
 use crate::support::scripted::{Partner, Scripted};
 
-const CANARIES: [&str; 12] = [
+const CANARIES: [&str; 13] = [
     "canary-client-secret",
     "CANARYACCESSKEY",
     "canary-secret-key",
@@ -34,6 +34,7 @@ const CANARIES: [&str; 12] = [
     "Y2FuYXJ5LWtleS1vZi10cnVzdGFwOg",
     "canary-grant-secret",
     "canary-user-token",
+    "canary-caller-token",
 ];
 /// Every string that a caller sends, and every secret that a partner answers.
 const PERSONAL: &str = "canary";
@@ -89,8 +90,7 @@ async fn no_secret_and_no_personal_data_leaves_but_in_the_answers() {
         let rpc = operation.rpc();
         for answer in answers(carried(operation)) {
             partner.script(answer, true);
-            let mut request = Request::new(json(&filled(pool(), &operation.request().name)));
-            request.metadata_mut().insert("x-partner-token", "canary-user-token".parse().unwrap());
+            let request = with_tokens(json(&filled(pool(), &operation.request().name)));
             let result = match operation.paging {
                 None => gateway.client.call_with(&rpc, request).await.map(drop),
                 Some(_) => gateway.client.stream(&rpc, request).await.1,
@@ -129,6 +129,15 @@ async fn no_secret_and_no_personal_data_leaves_but_in_the_answers() {
             "personal data in the {place}: {line}"
         );
     }
+}
+
+/// The request of a caller that proves itself, and brings a user's token.
+fn with_tokens(message: serde_json::Value) -> Request<serde_json::Value> {
+    let mut request = Request::new(message);
+    let metadata = request.metadata_mut();
+    metadata.insert("x-partner-token", "canary-user-token".parse().unwrap());
+    metadata.insert("authorization", "Bearer canary-caller-token".parse().unwrap());
+    request
 }
 
 fn settings(url: &str, store: &str) -> String {

@@ -267,7 +267,8 @@ async fn a_call_without_a_message_is_an_error_with_details() {
 async fn failures(gateway: &Gateway) -> Vec<(&'static str, Told)> {
     let wire = Wire::to(gateway.grpc());
     let control = gateway.control();
-    let status = json!({"partner": "trolley", "fault": {"kind": "status", "status": 503}});
+    let fault = json!({"kind": "status", "status": 503});
+    let status = json!({"partner": "trolley", "times": 3, "fault": fault});
     control.fault(status).await;
     let mut told = vec![("partner's failure", wire.call(LIST, json!({}), &[]).await)];
     let oversize = vec![0; (4 << 20) + 1];

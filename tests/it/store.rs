@@ -6,6 +6,7 @@ mod journal;
 mod keeping;
 mod place;
 mod postgres;
+mod requests;
 mod secrecy;
 mod sqlite;
 
@@ -61,6 +62,17 @@ on_both! {
     secrecy::s16_replicas_rotate_in_two_phases,
     secrecy::s16_a_rotation_that_is_killed_is_taken_up_again,
     secrecy::s16_what_no_key_opens_does_not_keep_the_others_from_rotating,
+    requests::r8_every_replica_learns_how_a_call_ended,
+    requests::r8_each_part_of_a_key_tells_requests_apart,
+    requests::r8_of_concurrent_calls_one_is_the_first,
+    requests::r8_a_call_that_nobody_ended_in_time_is_unknown_for_good,
+    requests::r8_records_are_kept_for_their_time,
+    requests::r8_after_a_restart_nothing_of_the_process_before_is_taken_up,
+    requests::r8_a_store_that_is_away_takes_neither_a_record_nor_its_end,
+    requests::s15_no_record_shows_for_whom_it_is_nor_what_was_answered,
+    requests::s15_an_answer_opens_in_no_other_record,
+    requests::s16_answers_come_under_the_first_key_with_all_else,
+    requests::s16_an_answer_under_a_key_that_is_not_known_yet_is_no_new_call,
     journal::s14_a_key_goes_to_the_journal_and_from_there_to_the_database,
     journal::s14_a_key_in_the_journal_outlives_the_process,
     journal::s14_a_journalled_key_is_not_kept_twice,

@@ -45,8 +45,11 @@ const ANSWERS: &str = r#"
 /// A gateway to a Trustap that says what it is told.
 async fn scripted() -> (Gateway, Partner) {
     let partner = Partner::start().await;
-    let settings =
-        format!("[partners.trustap]\nbase_url = '{}/api/v1'\napi_key = 'the-key'", partner.url);
+    let settings = format!(
+        "[partners.trustap]\nbase_url = '{}/api/v1'\napi_key = 'the-key'\n\
+        [partners.trustap.retry]\nmax_attempts = 1",
+        partner.url
+    );
     (Gateway::configured(&settings).await, partner)
 }
 

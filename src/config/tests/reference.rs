@@ -59,6 +59,8 @@ fn the_reference_says_the_partners_defaults() {
 #[test]
 fn the_reference_has_every_key() {
     let mut every = Config::default();
+    let token_sha256 = vec![crate::callers::TokenDigest::of(b"token")];
+    every.callers = vec![Caller { token_sha256, ..Caller::default() }];
     every.partners.trustist = Some(Trustist::default());
     every.partners.trolley =
         Some(Trolley { accounts: vec![Account::default()], ..Trolley::default() });

@@ -34,7 +34,8 @@ async fn authenticator(kept: Kept, sso: &Sso) -> Authenticator {
         grants: Some(grants).filter(|_| kept != Kept::NoClient),
         ..Settings::default()
     };
-    let Context { clock, tasks, stopping, status, store, secret_files, redis, .. } = context().await;
+    let Context { clock, tasks, stopping, status, store, secret_files, redis, .. } =
+        context().await;
     let means = Means {
         secret_files,
         clock,

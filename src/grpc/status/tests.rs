@@ -6,6 +6,8 @@ use super::*;
 use crate::error::{FieldFailure, Meaning, Refused, Violation};
 use crate::operation::Catalogue;
 
+mod delays;
+
 const READ: &str = "/trolley.v1.WebhookService/GetWebhook";
 const LIST: &str = "/trolley.v1.WebhookService/ListWebhooks";
 const WRITE: &str = "/trolley.v1.WebhookService/UpdateWebhook";
@@ -125,6 +127,33 @@ fn deviations_from_googles_rest_clients_are_known() {
     assert_eq!(deviating, known);
 }
 
+/// R8: whoever is told that a WRITE_ONCE may have had its effect is told what to read, at
+/// once and whenever it asks again.
+#[test]
+fn r8_an_unknown_outcome_names_what_to_read() {
+    const READ: &str = "trolley.v1.WebhookService/ListWebhooks";
+    let told = |kind, outcome, path| {
+        let status = status(&Error::new(kind, outcome), path);
+        let info = status.get_details_error_info().unwrap();
+        (info.metadata.get("read_rpc").cloned(), status.message().to_owned())
+    };
+    for kind in [Kind::Unreachable, Kind::Timeout, Kind::OutcomeUnknown, Kind::Internal] {
+        assert_eq!(told(kind.clone(), Outcome::Unknown, WRITE_ONCE).0.as_deref(), Some(READ));
+        for outcome in [Outcome::NotSent, Outcome::Rejected] {
+            assert_eq!(told(kind.clone(), outcome, WRITE_ONCE).0, None, "{kind:?}");
+        }
+    }
+    assert!(told(Kind::OutcomeUnknown, Outcome::Unknown, WRITE_ONCE).1.contains(READ));
+    assert_eq!(told(Kind::Unreachable, Outcome::Unknown, WRITE).0, None, "it can be repeated");
+    // Asking again tells.
+    assert_eq!(told(Kind::RequestInFlight, Outcome::Unknown, WRITE_ONCE).0, None);
+    // Nothing can be read of it.
+    let made = "/trolley.v1.SubmerchantService/CreateSubmerchant";
+    let (read, message) = told(Kind::OutcomeUnknown, Outcome::Unknown, made);
+    assert_eq!(read, None);
+    assert!(message.ends_with("read before writing again"), "{message}");
+}
+
 /// A repeat after a lost answer is told apart from a refusal, and only by the codes that
 /// its own operation names.
 #[test]
@@ -202,38 +231,6 @@ fn unprocessable_with_a_field_is_an_invalid_argument_with_its_proto_path() {
     let without =
         of_error(&refused(failure(422), Outcome::Rejected), operation(create), Uuid::nil());
     assert_eq!(without.code(), Code::FailedPrecondition);
-}
-
-/// G12, G13
-#[test]
-fn a_rate_limit_says_when_and_both_places_agree() {
-    let wait = Duration::from_millis(61_250);
-    let limited = PartnerFailure { retry_after: Some(wait), ..failure(429) };
-    let limited = status(&refused(limited, Outcome::Rejected), WRITE_ONCE);
-    assert_eq!(limited.get_details_retry_info().unwrap().retry_delay, Some(wait));
-    assert_eq!(pushback_of(&limited), Some(61_250));
-    assert_eq!(
-        limited.get_details_quota_failure().unwrap().violations[0].subject,
-        "partner:trolley"
-    );
-
-    let silent = status(&refused(failure(429), Outcome::Rejected), READ);
-    assert_eq!(silent.get_details_retry_info().unwrap().retry_delay, Some(DEFAULT_RETRY));
-    assert_eq!(pushback_of(&silent), Some(1000));
-}
-
-/// G3: a client that retries by itself must not send a write twice.
-#[test]
-fn a_write_once_of_unknown_outcome_forbids_retries() {
-    let unavailable = refused(failure(503), Outcome::Unknown);
-    assert_eq!(pushback_of(&status(&unavailable, WRITE_ONCE)), Some(-1));
-    assert_eq!(pushback_of(&status(&unavailable, WRITE)), None);
-    assert_eq!(pushback_of(&status(&unavailable, READ)), None);
-    let unreachable = Error::new(Kind::Unreachable, Outcome::NotSent);
-    assert_eq!(pushback_of(&status(&unreachable, WRITE_ONCE)), None);
-    let rejected =
-        Error::new(Kind::CredentialsRejected(failure(401), Refused::Gateways), Outcome::Rejected);
-    assert_eq!(pushback_of(&status(&rejected, READ)), Some(-1));
 }
 
 /// G2: what fails between the gateway and its own plumbing never looks like an answer

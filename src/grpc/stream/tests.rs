@@ -76,6 +76,7 @@ impl Partner {
             stack: BoxCloneSyncService::new(stack),
             host: "api.example.com".to_owned(),
             status: Arc::clone(&self.status),
+            state: unused.state,
             authenticator: unused.authenticator,
             return_secrets: true,
         };

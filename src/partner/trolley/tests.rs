@@ -302,3 +302,27 @@ proptest! {
         let _ = Trolley.retry_after(status(429), &headers, Timestamp::UNIX_EPOCH);
     }
 }
+
+#[test]
+fn r12_every_answer_tells_what_is_left_of_the_window() {
+    let said = |lines: &[(&'static str, &str)]| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        let quota = Trolley.quota(&headers, Timestamp::from_second(1_792_567_620).unwrap())?;
+        Some((quota.remaining, quota.limit, quota.reset.as_secs()))
+    };
+    let (limit, left) = (("x-rate-limit-limit", "600"), ("x-rate-limit-remaining", "599"));
+    let reset = |epoch| ("x-rate-limit-reset", epoch);
+    assert_eq!(said(&[limit, left, reset("1792567680")]), Some((599, Some(600), 60)));
+    let date = ("date", "Wed, 21 Oct 2026 07:27:50 GMT");
+    assert_eq!(said(&[limit, left, reset("1792567680"), date]), Some((599, Some(600), 10)));
+    // A clock that is slow makes no window longer.
+    assert_eq!(said(&[limit, left, reset("1792567900")]), Some((599, Some(600), 60)));
+    assert_eq!(said(&[limit, left, reset("1792567000")]), Some((599, Some(600), 0)));
+    for reset in [reset("soon"), reset("-1"), ("x-other", "1")] {
+        assert_eq!(said(&[limit, left, reset]), None);
+    }
+    assert_eq!(said(&[limit, reset("1792567680")]), None);
+}

@@ -11,6 +11,7 @@ use tower::{ServiceExt as _, service_fn};
 use uuid::Uuid;
 
 use super::*;
+use crate::callers::Caller;
 use crate::stack::testing;
 
 const ID: Uuid = Uuid::from_u128(0x1111_1111_2222_4333_8444_5555_5555_5555);
@@ -22,6 +23,10 @@ fn call(id: Option<Uuid>, target: &str) -> Exchange {
 
 fn reply(body: &'static str) -> Reply {
     Reply { attempts: 1, ..Reply::new(StatusCode::OK, HeaderMap::new(), body.into()) }
+}
+
+async fn layer() -> IdempotencyLayer {
+    IdempotencyLayer::new(&testing::context().await, Duration::from_secs(30))
 }
 
 /// A partner that counts what it is sent and answers with the count.
@@ -40,7 +45,7 @@ fn counting(answer: Result<&'static str, Outcome>) -> (Arc<AtomicU32>, impl Next
 #[tokio::test]
 async fn a_repeat_is_answered_from_the_first_success() {
     let (count, partner) = counting(Ok("first"));
-    let service = IdempotencyLayer::default().layer(partner);
+    let service = layer().await.layer(partner);
 
     let first = service.clone().oneshot(call(Some(ID), "/a")).await.unwrap();
     let second = service.clone().oneshot(call(Some(ID), "/a")).await.unwrap();
@@ -54,7 +59,7 @@ async fn a_repeat_is_answered_from_the_first_success() {
 #[tokio::test]
 async fn calls_without_an_id_are_each_sent() {
     let (count, partner) = counting(Ok("each"));
-    let service = IdempotencyLayer::default().layer(partner);
+    let service = layer().await.layer(partner);
     service.clone().oneshot(call(None, "/a")).await.unwrap();
     service.clone().oneshot(call(None, "/a")).await.unwrap();
     assert_eq!(count.load(Ordering::Relaxed), 2);
@@ -63,31 +68,33 @@ async fn calls_without_an_id_are_each_sent() {
 #[tokio::test]
 async fn the_same_id_for_another_payload_is_refused() {
     let (count, partner) = counting(Ok("first"));
-    let service = IdempotencyLayer::default().layer(partner);
+    let service = layer().await.layer(partner);
     service.clone().oneshot(call(Some(ID), "/a")).await.unwrap();
     let error = service.oneshot(call(Some(ID), "/b")).await.unwrap_err();
     assert_eq!(error.kind(), &Kind::RequestIdReused);
     assert_eq!(count.load(Ordering::Relaxed), 1);
 }
 
-/// R8: a caller that mixes up its accounts must not do the same thing for both.
+/// R8: an id belongs to one caller, one account and one rpc.
 #[tokio::test]
-async fn the_same_id_for_another_account_is_refused() {
+async fn r8_the_same_id_of_another_caller_or_account_is_another_request() {
     let (count, partner) = counting(Ok("first"));
-    let service = IdempotencyLayer::default().layer(partner);
-    let of = |account: Option<&str>| {
+    let service = layer().await.layer(partner);
+    let of = |caller: &str, account: Option<&str>| {
         let mut exchange = call(Some(ID), "/a");
+        exchange.call.caller = Caller::new(caller, 1, false);
         exchange.call.account = account.map(str::to_owned);
         exchange
     };
-    service.clone().oneshot(of(Some("one"))).await.unwrap();
-    for other in [Some("another"), Some(""), None] {
-        let error = service.clone().oneshot(of(other)).await.unwrap_err();
-        let told = (error.kind(), error.outcome());
-        assert_eq!(told, (&Kind::RequestIdReused, Outcome::NotSent), "{other:?}");
+    let requests =
+        [("one", None), ("one", Some("")), ("one", Some("an account")), ("another", None)];
+    for replayed in [false, true] {
+        for (caller, account) in requests {
+            let reply = service.clone().oneshot(of(caller, account)).await.unwrap();
+            assert_eq!(reply.replayed, replayed, "{caller} {account:?}");
+        }
     }
-    assert!(service.oneshot(of(Some("one"))).await.unwrap().replayed);
-    assert_eq!(count.load(Ordering::Relaxed), 1);
+    assert_eq!(count.load(Ordering::Relaxed), 4);
 }
 
 /// R8: what was answered to one user is answered to no other, nor to a caller without a
@@ -105,7 +112,7 @@ async fn the_same_id_for_another_users_token_is_refused() {
         format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims))
     };
     for account in [None, Some("ann")] {
-        let service = IdempotencyLayer::default().layer(counting(Ok("first")).1);
+        let service = layer().await.layer(counting(Ok("first")).1);
         service.clone().oneshot(of(account, &jwt("ann", 1))).await.unwrap();
         for other in [of(account, &jwt("bob", 1)), of(account, "opaque"), {
             let mut none = call(Some(ID), "/a");
@@ -119,12 +126,12 @@ async fn the_same_id_for_another_users_token_is_refused() {
         assert!(renewed.replayed, "{account:?}");
     }
     // A token that does not tell whose it is.
-    let service = IdempotencyLayer::default().layer(counting(Ok("first")).1);
+    let service = layer().await.layer(counting(Ok("first")).1);
     service.clone().oneshot(of(None, "one")).await.unwrap();
     let error = service.clone().oneshot(of(None, "another")).await.unwrap_err();
     assert_eq!(error.kind(), &Kind::RequestIdReused);
     assert!(service.oneshot(of(None, "one")).await.unwrap().replayed);
-    let service = IdempotencyLayer::default().layer(counting(Ok("first")).1);
+    let service = layer().await.layer(counting(Ok("first")).1);
     service.clone().oneshot(of(Some("user"), "one")).await.unwrap();
     assert!(service.oneshot(of(Some("user"), "renewed")).await.unwrap().replayed);
 }
@@ -137,7 +144,7 @@ async fn the_worst_of_all_attempts_decides_what_is_kept() {
         exchange.progress.end(Outcome::Unknown);
         Err::<Reply, _>(Error::new(Kind::Unreachable, Outcome::NotSent))
     });
-    let service = IdempotencyLayer::default().layer(partner);
+    let service = layer().await.layer(partner);
     service.clone().oneshot(call(Some(ID), "/a")).await.unwrap_err();
     let error = service.oneshot(call(Some(ID), "/a")).await.unwrap_err();
     assert_eq!(error.kind(), &Kind::OutcomeUnknown);
@@ -147,7 +154,7 @@ async fn the_worst_of_all_attempts_decides_what_is_kept() {
 #[tokio::test]
 async fn an_unknown_outcome_stays_unknown() {
     let (count, partner) = counting(Err(Outcome::Unknown));
-    let service = IdempotencyLayer::default().layer(partner);
+    let service = layer().await.layer(partner);
     service.clone().oneshot(call(Some(ID), "/a")).await.unwrap_err();
     let error = service.oneshot(call(Some(ID), "/a")).await.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (&Kind::OutcomeUnknown, Outcome::Unknown));
@@ -158,7 +165,7 @@ async fn an_unknown_outcome_stays_unknown() {
 async fn a_call_without_effect_may_be_made_again() {
     for outcome in [Outcome::NotSent, Outcome::Rejected] {
         let (count, partner) = counting(Err(outcome));
-        let service = IdempotencyLayer::default().layer(partner);
+        let service = layer().await.layer(partner);
         service.clone().oneshot(call(Some(ID), "/a")).await.unwrap_err();
         let error = service.oneshot(call(Some(ID), "/a")).await.unwrap_err();
         assert_eq!(error.kind(), &Kind::Unreachable);
@@ -177,10 +184,13 @@ async fn a_dropped_call_settles_by_how_far_it_came() {
             }
             std::future::pending::<Result<Reply, Error>>()
         });
-        let layer = IdempotencyLayer::default();
+        let context = testing::context().await;
+        let layer = IdempotencyLayer::new(&context, Duration::from_secs(30));
         let service = layer.layer(partner);
         let first = service.clone().oneshot(call(Some(ID), "/a"));
-        tokio::time::timeout(Duration::from_millis(5), first).await.unwrap_err();
+        tokio::time::timeout(Duration::from_millis(50), first).await.unwrap_err();
+        context.tasks.close();
+        context.tasks.wait().await;
 
         let (count, answering) = counting(Ok("second"));
         let result = layer.layer(answering).oneshot(call(Some(ID), "/a")).await;
@@ -207,36 +217,10 @@ async fn of_a_thousand_duplicates_at_once_one_is_sent() {
             Ok::<_, Error>(reply("one"))
         }
     });
-    let service = IdempotencyLayer::default().layer(partner);
+    let service = layer().await.layer(partner);
     let calls = (0..1000).map(|_| service.clone().oneshot(call(Some(ID), "/a")));
     let (results, ()) = tokio::join!(join_all(calls), async { release.notify_one() });
     let in_flight = results.iter().filter(|r| matches!(r, Err(e) if is_in_flight(e))).count();
     assert_eq!((results.iter().filter(|r| r.is_ok()).count(), in_flight), (1, 999));
     assert_eq!(count.load(Ordering::Relaxed), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_record_is_forgotten_after_its_day() {
-    let (count, partner) = counting(Ok("again"));
-    let service = IdempotencyLayer::default().layer(partner);
-    service.clone().oneshot(call(Some(ID), "/a")).await.unwrap();
-    tokio::time::advance(Duration::from_secs(24 * 60 * 60 - 1)).await;
-    assert!(service.clone().oneshot(call(Some(ID), "/a")).await.unwrap().replayed);
-    tokio::time::advance(Duration::from_secs(2)).await;
-    assert!(!service.oneshot(call(Some(ID), "/a")).await.unwrap().replayed);
-    assert_eq!(count.load(Ordering::Relaxed), 2);
-}
-
-#[tokio::test]
-async fn a_call_that_finds_no_room_is_refused_before_it_is_sent() {
-    let (count, partner) = counting(Ok("sent"));
-    let layer = IdempotencyLayer::default();
-    let mut keys =
-        (0..).map(|number| Key { rpc: "a/B".to_owned(), request_id: Uuid::from_u128(number) });
-    while !matches!(layer.records.open(&keys.next().unwrap(), [0; 32]), Opened::Full) {}
-    let service = layer.layer(partner);
-    let error = service.clone().oneshot(call(Some(ID), "/a")).await.unwrap_err();
-    assert_eq!((error.kind(), error.outcome()), (&Kind::Overloaded, Outcome::NotSent));
-    assert_eq!(count.load(Ordering::Relaxed), 0);
-    service.oneshot(call(None, "/a")).await.unwrap();
 }

@@ -145,7 +145,8 @@ async fn s14_a_panic_flags_the_intent() {
 async fn a_replay_makes_no_intent_and_still_says_that_the_key_is_kept() {
     let setting = given().await;
     let partner = service_fn(|_: Exchange| async { Ok::<_, Error>(reply(SHOWN)) });
-    let service = IdempotencyLayer::default().layer(setting.layer.clone().layer(partner));
+    let layer = IdempotencyLayer::new(&setting.context, Duration::from_secs(10));
+    let service = layer.layer(setting.layer.clone().layer(partner));
     let call = || {
         let request_id = Some(uuid::Uuid::from_u128(7));
         Exchange::new(crate::call::Call { request_id, ..testing::call() })

@@ -36,8 +36,9 @@ async fn given(partner: impl Fn(&Request, usize) -> Act + Send + Sync + 'static)
     let client = Client { id: "client".into(), secret: "cs-canary".into() };
     let token_url = format!("{}/realms/r/token", sso.url());
     settings.credentials.grants = Some(GrantClient { client, token_url });
+    settings.limits.max_waiting = 1_000;
     let context = testing::context().await;
-    let Built { stack, authenticator } = build(Arc::new(Example), settings, &context).unwrap();
+    let Built { stack, authenticator, .. } = build(Arc::new(Example), settings, &context).unwrap();
     let grant = Grant::RefreshToken("rt-canary-0".into());
     authenticator.admit_grant(Some("u-1".to_owned()), grant).await.unwrap();
     Given { partner, sso, stack }
@@ -120,6 +121,20 @@ async fn the_key_stands_in_where_the_partner_takes_no_users_token() {
     let carried = given.carried();
     assert_eq!(carried.iter().filter(|value| *value == "Bearer at-canary-2").count(), 3);
     assert_eq!(given.sso.requests().len(), 2, "no token was given up");
+}
+
+/// The refusal is the whole call's: a failure afterwards does not bring the token back.
+#[tokio::test]
+async fn the_key_stands_in_for_every_attempt_that_follows() {
+    let given = given(|request, _| match request.header("authorization") {
+        Some(value) if value.starts_with("Basic ") => Act::Send(answer(429, "", "")),
+        _ => refused(),
+    })
+    .await;
+    let error = given.call(BOTH).await.unwrap_err();
+    assert_eq!((error.http_status(), error.attempts()), (Some(StatusCode::TOO_MANY_REQUESTS), 3));
+    let are_basic: Vec<_> = given.carried().iter().map(|c| c.starts_with("Basic ")).collect();
+    assert_eq!(are_basic, [false, true, true]);
 }
 
 #[tokio::test]

@@ -99,7 +99,10 @@ async fn given() -> (Stack, Arc<Partner>) {
     let layers = ServiceBuilder::new()
         .layer(trace::TraceLayer::new(Arc::clone(&host)))
         .layer(deadline::DeadlineLayer::new(&context))
-        .layer(reauthenticate::ReauthenticateLayer::new(Arc::clone(&authenticator)))
+        .layer(reauthenticate::ReauthenticateLayer::new(
+            Arc::clone(&authenticator),
+            Tunable::new(Limits::default()),
+        ))
         .layer(authenticate::AuthenticateLayer::new(authenticator, Arc::clone(&host), &context))
         .layer(attempt::AttemptLayer::new(example.clone(), (Arc::clone(&host), None), &context))
         .layer(judge::JudgeLayer::new(example, host, context.clock.clone()));

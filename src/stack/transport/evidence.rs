@@ -6,14 +6,22 @@
 //! | no connection: name, TCP, TLS, proxy, or the time for them | unreachable | NOT_SENT |
 //! | hyper took the request back from a connection that had closed | unreachable | NOT_SENT |
 //! | the peer reset the HTTP/2 stream with REFUSED_STREAM | unreachable | NOT_SENT |
+//! | the peer said GOAWAY with a last stream below this one | unreachable | NOT_SENT |
 //! | any other end of the connection before the answer's head | unreachable | UNKNOWN |
 //! | an answer's head that is no HTTP | unreachable | UNKNOWN |
 //! | a time-out after that | timeout | UNKNOWN |
 //! | the connection ended within the body | unreachable | UNKNOWN |
 //! | the body cannot be decompressed, or is too long | bad response | UNKNOWN |
 //!
-//! hyper gives a request back only if no byte of it was written, and a server that
-//! refuses a stream has not processed it (RFC 9113 section 8.7).
+//! hyper gives a request back only if no byte of it was written: of HTTP/1.1 on a
+//! connection that was closed while it was idle, and of either version on one that takes
+//! no more requests. A server that refuses a stream has not processed it (RFC 9113
+//! section 8.7), nor has one that names a lower last stream in its GOAWAY (section 6.8),
+//! whatever the GOAWAY's error code is. h2 gives the error of a peer's GOAWAY to the
+//! streams above its last one, and to requests that it no longer takes; a stream at or
+//! below it goes on, and ends with an I/O error if the connection does. So the error in
+//! hand tells all that the frames told, and no client below reqwest would tell more:
+//! `docs/decisions/0011-evidence-from-the-client.md`.
 
 use std::error::Error as StdError;
 use std::io;
@@ -22,17 +30,13 @@ use http::StatusCode;
 
 use crate::error::{Error, Kind, Outcome};
 
-/// How h2 describes the error code REFUSED_STREAM. h2's own types are not ours to name;
-/// should its words change, such a stream is judged UNKNOWN and a test says so.
-const REFUSED_STREAM: &str = "refused stream before processing any application logic";
-
 /// No head of an answer came.
 pub(super) fn unanswered(error: reqwest::Error) -> Error {
     let error = error.without_url();
     if error.is_builder() {
         return Error::internal(error);
     }
-    let (kind, outcome) = if error.is_connect() || was_given_back(&error) {
+    let (kind, outcome) = if error.is_connect() || causes(&error).any(was_not_processed) {
         (Kind::Unreachable, Outcome::NotSent)
     } else if error.is_timeout() {
         (Kind::Timeout, Outcome::Unknown)
@@ -66,14 +70,14 @@ pub(super) fn unreadable(status: StatusCode, problem: &str) -> Error {
     Error::new(Kind::BadResponse { status, problem: problem.to_owned() }, Outcome::Unknown)
 }
 
-fn was_given_back(error: &reqwest::Error) -> bool {
-    causes(error).any(|cause| match cause.downcast_ref::<hyper::Error>() {
-        Some(error) => {
-            error.is_canceled()
-                || causes(error).any(|cause| cause.to_string().contains(REFUSED_STREAM))
-        }
-        None => false,
-    })
+/// Whether `cause` proves that the peer has not acted on the request, and will not.
+fn was_not_processed(cause: &(dyn StdError + 'static)) -> bool {
+    if let Some(given_back) = cause.downcast_ref::<hyper::Error>() {
+        return given_back.is_canceled();
+    }
+    let Some(error) = cause.downcast_ref::<h2::Error>() else { return false };
+    let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (is_refused || error.is_go_away())
 }
 
 /// What lies behind `error`. An I/O error hides the error it wraps from `source`.

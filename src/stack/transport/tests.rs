@@ -5,6 +5,7 @@ use super::*;
 use crate::error::Outcome;
 use crate::stack::testing::{Act, Server, answer, json};
 
+mod http2;
 mod limits;
 mod tls;
 
@@ -230,29 +231,6 @@ async fn s11_a_redirect_is_an_answer_and_is_not_followed() {
     let reply = after(move || Act::Send(answer(302, &location, ""))).await.unwrap();
     assert_eq!(reply.status, StatusCode::FOUND);
     assert!(other.requests().is_empty());
-}
-
-#[tokio::test]
-async fn r6_a_refused_http2_stream_was_not_processed() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-    let reset = |code| [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, code];
-    for (code, outcome) in [(7, Outcome::NotSent), (2, Outcome::Unknown)] {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let transport = transport(url, |s| s.http2_prior_knowledge = true);
-        let serve = async {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(&settings).await.unwrap();
-            tokio::time::sleep(SHORT).await;
-            let mut received = [0; 4096];
-            assert!(stream.read(&mut received).await.unwrap() > 0);
-            stream.write_all(&reset(code)).await.unwrap();
-            std::future::pending::<()>().await;
-        };
-        let result = tokio::select! { result = post(&transport) => result, () = serve => continue };
-        assert_eq!(judged(result), ("unreachable", outcome), "code {code}");
-    }
 }
 
 #[test]

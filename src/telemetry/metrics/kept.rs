@@ -12,6 +12,8 @@ pub(super) struct Kept {
     pub(super) keyring_refused: Gauge,
     pub(super) token_requests: Counter,
     pub(super) drift: Counter,
+    pub(super) request_ids: Gauge,
+    pub(super) configuration_refused: Gauge,
 }
 
 // === impl Kept ===
@@ -58,6 +60,18 @@ impl Kept {
                 "partner_gateway.drift",
                 &["partner"],
                 "Members of partners' answers that the contract did not know or could not hold",
+            ),
+            request_ids: it.gauge(
+                "partner_gateway.request_ids",
+                "",
+                &["partner", "state"],
+                "Records of calls that are done once, of all replicas; an unknown outcome is for its caller to look up",
+            ),
+            configuration_refused: it.gauge(
+                "partner_gateway.configuration_refused",
+                "",
+                &[],
+                "Whether the configuration's file has changed and cannot be used",
             ),
         }
     }

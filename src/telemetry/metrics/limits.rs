@@ -15,6 +15,26 @@ pub(super) struct Limits {
     pub(super) queue_waiting: Gauge,
     pub(super) in_flight: Gauge,
     pub(super) concurrency_limit: Gauge,
+    pub(super) refusals: Counter,
+}
+
+/// How the layers do that protect a partner, and its callers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Protection {
+    /// Retries that the budget has left.
+    pub retry_budget: u64,
+    /// Whether a gate is closed, of any of its quotas.
+    pub is_gate_closed: bool,
+    /// Calls that wait for their turn.
+    pub waiting: u64,
+    /// Requests that are open.
+    pub in_flight: u64,
+    /// How many may be.
+    pub concurrency: u64,
+    /// Calls that were not sent because the quota is used up, since the start.
+    pub rate_limited: u64,
+    /// Calls that were not sent for want of room, since the start.
+    pub overloaded: u64,
 }
 
 // === impl Limits ===
@@ -63,6 +83,25 @@ impl Limits {
                 PARTNER,
                 "Calls that may be at the partner at once",
             ),
+            refusals: it.counter(
+                "partner_gateway.refusals",
+                &["partner", "reason"],
+                "Calls that were not sent to spare the partner, or the quota",
+            ),
+        }
+    }
+
+    pub(super) fn set(&self, partner: &str, protection: &Protection) {
+        let whose = || [partner.to_owned().into()];
+        self.retry_budget.set(whose(), protection.retry_budget);
+        self.gate_closed.set(whose(), u64::from(protection.is_gate_closed));
+        self.queue_waiting.set(whose(), protection.waiting);
+        self.in_flight.set(whose(), protection.in_flight);
+        self.concurrency_limit.set(whose(), protection.concurrency);
+        for (reason, count) in
+            [("rate_limited", protection.rate_limited), ("overloaded", protection.overloaded)]
+        {
+            self.refusals.raise([partner.to_owned().into(), reason.into()], count);
         }
     }
 }

@@ -40,12 +40,21 @@ fn fed() -> Metrics {
         trace,
     });
     metrics.retried("example", "status");
-    metrics.set_retry_budget("example", 7);
     metrics.set_breaker_state("example", "read", "open", &["closed", "open"]);
-    metrics.set_gate_closed("example", true);
-    metrics.set_queue_waiting("example", 1);
-    metrics.set_in_flight("example", 2);
-    metrics.set_concurrency_limit("example", 3);
+    metrics.set_protection(
+        "example",
+        &Protection {
+            retry_budget: 7,
+            is_gate_closed: true,
+            waiting: 1,
+            in_flight: 2,
+            concurrency: 3,
+            rate_limited: 4,
+            overloaded: 5,
+        },
+    );
+    metrics.set_request_ids([("example", "UNKNOWN", 6)]);
+    metrics.set_configuration_refused(true);
     metrics.set_store_up(true);
     metrics.set_journalled_keys(2);
     metrics.set_keyring_refused(true);
@@ -79,7 +88,11 @@ fn r20_the_page_has_what_was_recorded() {
         "partner_gateway_journalled_keys 2",
         r#"partner_gateway_key_intents{state="flagged"} 3"#,
         r#"partner_gateway_key_intents{state="open"} 1"#,
+        "partner_gateway_configuration_refused 1",
         "partner_gateway_keyring_refused 1",
+        r#"partner_gateway_refusals_total{partner="example",reason="overloaded"} 5"#,
+        r#"partner_gateway_refusals_total{partner="example",reason="rate_limited"} 4"#,
+        r#"partner_gateway_request_ids{partner="example",state="UNKNOWN"} 6"#,
         r#"partner_gateway_queue_waiting{partner="example"} 1"#,
         r#"partner_gateway_retries_total{partner="example",reason="status"} 1"#,
         r#"partner_gateway_retry_budget{partner="example"} 7"#,

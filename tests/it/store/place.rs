@@ -134,6 +134,20 @@ impl Place {
         rows
     }
 
+    /// Keeps the records of calls from being read on PostgreSQL and from being written on
+    /// SQLite, for as long as what is returned lives.
+    pub(super) async fn lock_requests(&self) -> AnyConnection {
+        let mut connection = self.connect().await;
+        match self.is_sqlite() {
+            true => connection.execute("BEGIN EXCLUSIVE").await.unwrap(),
+            false => {
+                connection.execute("BEGIN").await.unwrap();
+                connection.execute("LOCK TABLE requests").await.unwrap()
+            }
+        };
+        connection
+    }
+
     /// Makes the database fail for as long as what is returned lives.
     pub(super) async fn break_down(&self) -> Outage {
         if self.is_sqlite() {

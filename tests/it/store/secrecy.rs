@@ -15,7 +15,7 @@ use super::child::Child;
 use super::place::{NEW, OLD, Place, files_with, keyring, name, new};
 
 /// A text that is nowhere else.
-fn canary() -> String {
+pub(super) fn canary() -> String {
     format!("canary-{}", Uuid::new_v4().simple())
 }
 
@@ -27,13 +27,13 @@ fn forms(text: &str) -> Vec<String> {
     [text.to_owned(), hex.to_uppercase(), hex].into_iter().chain(base64).collect()
 }
 
-fn assert_unwritten(place: &Place, secret: &str) {
+pub(super) fn assert_unwritten(place: &Place, secret: &str) {
     for folder in [place.written.as_path(), place.folder.path()] {
         assert_eq!(files_with(folder, &forms(secret)), "");
     }
 }
 
-fn assert_written(place: &Place, text: &str) {
+pub(super) fn assert_written(place: &Place, text: &str) {
     assert_ne!(files_with(&place.written, &[text.to_owned()]), "", "{text}");
 }
 

@@ -24,12 +24,20 @@ impl Control {
 
     /// Simulators of the test's own, without a gateway.
     pub(crate) async fn start() -> Self {
-        Self::start_with(Settings::default()).await
+        Self::on(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
     /// The same, with settings of the test's own.
     pub(crate) async fn start_with(settings: Settings) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::with(settings, tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// The same on a listener of the test's own.
+    pub(crate) fn on(listener: tokio::net::TcpListener) -> Self {
+        Self::with(Settings::default(), listener)
+    }
+
+    fn with(settings: Settings, listener: tokio::net::TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let serving = Simulator::new(settings).serve(listener, std::future::pending());
         #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]

@@ -31,12 +31,13 @@ impl Setting {
         let mut settings = Settings::new(partner.url());
         settings.credentials.api_key = Some(SecretString::from("key"));
         let example = Arc::new(Example);
-        let Built { stack, authenticator } =
+        let Built { stack, state, authenticator } =
             stack::build(example, settings, &context().await).unwrap();
         let side = PartnerSide {
             stack,
             host: "127.0.0.1".to_owned(),
             status: Arc::default(),
+            state,
             authenticator,
             return_secrets: true,
         };

@@ -1,0 +1,193 @@
+//! One quota of a partner: who waits for it, who has the turn, and when the next request
+//! may be sent.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::gate::Gate;
+use super::gcra::{Gcra, Tempo};
+use super::queue::{Place, Queue};
+use crate::callers::Caller;
+use crate::error::{Error, Kind, Outcome};
+use crate::stack::Limits;
+
+/// Whose quota it is: a sub-account's, or the partner account's own.
+pub(super) type Owner = Option<String>;
+
+/// What counts just now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules<'a> {
+    pub(super) limits: &'a Limits,
+    /// Whether replicas count together.
+    pub(super) counts_together: bool,
+}
+
+/// A call that asks for its turn.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    /// The order of arrival.
+    pub(super) id: u64,
+    pub(super) caller: Caller,
+    /// When it has to go at the latest.
+    pub(super) last_call: Instant,
+    /// Tells it to look again.
+    pub(super) wakes: Notify,
+    /// Whether it takes one of the places of those who wait.
+    pub(super) is_seated: AtomicBool,
+    /// Why it is not let through, once somebody else found that out.
+    pub(super) refusal: OnceLock<Refusal>,
+}
+
+/// Why a call is not let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The quota is used up for longer than the call can wait: for so long.
+    RateLimited(Duration),
+    /// There is no room.
+    Overloaded,
+}
+
+/// A quota, and those who wait for it.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    pub(super) queue: Queue<Arc<Waiter>>,
+    /// Who has the turn.
+    pub(super) turn: Option<Arc<Waiter>>,
+    pub(super) gate: Gate,
+    /// This replica's share: what counts when it cannot ask the others.
+    own: Gcra,
+    /// What all replicas have sent, as far as this one was told.
+    common: Gcra,
+    /// Requests that are open.
+    pub(super) in_flight: u32,
+}
+
+// === impl Lane ===
+
+impl Lane {
+    /// When the request after `ahead` others may be sent, as far as is known.
+    pub(super) fn earliest(&self, rules: Rules<'_>, now: Instant, ahead: usize) -> Instant {
+        let (opens, begins) = (self.gate.opens(now, ahead), self.gate.opens(now, 0));
+        let counted = rules.tempo().map(|tempo| {
+            let counted = if rules.counts_together { &self.common } else { &self.own };
+            counted.earliest(tempo, now, begins, ahead)
+        });
+        counted.map_or(opens, |counted| counted.max(opens))
+    }
+
+    /// Takes note of the rules, before they are asked for a moment.
+    pub(super) fn keep_to(&mut self, rules: Rules<'_>, now: Instant) {
+        if let Some(tempo) = rules.tempo() {
+            let counted = if rules.counts_together { &mut self.common } else { &mut self.own };
+            counted.keep_to(tempo, now);
+        }
+    }
+
+    /// Lets a request through: it is counted, and its time must have come.
+    pub(super) fn pass(&mut self, rules: Rules<'_>, now: Instant) {
+        self.gate.pass(now);
+        if let Some(tempo) = rules.share() {
+            self.own.note(tempo, now);
+        }
+    }
+
+    /// Takes over what all replicas have sent.
+    pub(super) fn told(&mut self, ahead: Duration, now: Instant) {
+        self.common.set(ahead, now);
+    }
+
+    /// How many have their turn before this one. `None` is for the one that has it.
+    pub(super) fn ahead_of(&self, place: Option<Place>) -> usize {
+        let of_turn = usize::from(self.turn.is_some());
+        place.map_or(0, |place| self.queue.ahead_of(place) + of_turn)
+    }
+
+    /// How many wait, the one that has the turn among them.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len() + usize::from(self.turn.is_some())
+    }
+
+    /// Gives the turn to the next.
+    pub(super) fn next_turn(&mut self) {
+        self.turn = self.queue.pop();
+        if let Some(waiter) = &self.turn {
+            waiter.wakes.notify_one();
+        }
+    }
+
+    /// Takes out those whose turn cannot come in time any more; for how long each would
+    /// have had to wait.
+    pub(super) fn hopeless(
+        &mut self,
+        rules: Rules<'_>,
+        now: Instant,
+    ) -> Vec<(Arc<Waiter>, Duration)> {
+        let (mut found, mut ahead) = (Vec::new(), usize::from(self.turn.is_some()));
+        for (place, waiter) in self.queue.iter() {
+            let earliest = self.earliest(rules, now, ahead);
+            if earliest > now.max(waiter.last_call) {
+                found.push((place, earliest - now));
+            } else {
+                ahead += 1;
+            }
+        }
+        // Who has the turn sees for itself.
+        if let Some(waiter) = &self.turn {
+            waiter.wakes.notify_one();
+        }
+        let queue = &mut self.queue;
+        found.into_iter().filter_map(|(place, wait)| Some((queue.remove(place)?, wait))).collect()
+    }
+
+    /// Whether a lane that is forgotten and made anew would be the same.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        let is_empty = self.turn.is_none() && self.queue.is_empty() && self.in_flight == 0;
+        let is_rested = self.own.is_rested(now) && self.common.is_rested(now);
+        is_empty && is_rested && self.gate.is_idle(now)
+    }
+}
+
+// === impl Rules ===
+
+impl Rules<'_> {
+    /// How fast requests may follow each other, if that is bounded.
+    pub(super) fn tempo(&self) -> Option<Tempo> {
+        if self.counts_together { self.limits.rate.map(Tempo::whole) } else { self.share() }
+    }
+
+    /// How fast this replica may send without asking the others.
+    fn share(&self) -> Option<Tempo> {
+        self.limits.rate.map(|rate| Tempo::share(rate, self.limits.replicas))
+    }
+}
+
+// === impl Waiter ===
+
+impl Waiter {
+    /// Refuses it, whatever it is waiting for; says whether it was not refused before.
+    pub(super) fn refuse(&self, refusal: Refusal) -> bool {
+        self.wakes.notify_one();
+        self.refusal.set(refusal).is_ok()
+    }
+
+    /// Gives up its place; says whether it had one.
+    pub(super) fn unseat(&self) -> bool {
+        self.is_seated.swap(false, Ordering::Relaxed)
+    }
+}
+
+// === impl Refusal ===
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal {
+            Refusal::RateLimited(retry_after) => Kind::RateLimited { retry_after },
+            Refusal::Overloaded => Kind::Overloaded,
+        };
+        Error::new(kind, Outcome::NotSent)
+    }
+}

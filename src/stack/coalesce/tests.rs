@@ -1,0 +1,199 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tower::util::BoxCloneSyncService;
+use tower::{ServiceExt as _, service_fn};
+
+use super::*;
+use crate::callers::Caller;
+use crate::error::{Kind, Outcome};
+use crate::operation::{Catalogue, Credential};
+use crate::stack::testing;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A partner that answers after three seconds, and counts.
+#[derive(Clone, Default)]
+struct Counted {
+    begun: Arc<AtomicU32>,
+    ended: Arc<AtomicU32>,
+}
+
+struct Setting {
+    partner: Counted,
+    stack: BoxCloneSyncService<Exchange, Reply, Error>,
+    model: Call,
+}
+
+impl Setting {
+    async fn new(result: fn() -> Result<Reply, Error>) -> Self {
+        let partner = Counted::default();
+        let counted = partner.clone();
+        let answering = service_fn(move |exchange: Exchange| {
+            let counted = counted.clone();
+            async move {
+                counted.begun.fetch_add(1, Ordering::SeqCst);
+                exchange.progress.begin();
+                sleep(3 * SECOND).await;
+                exchange.progress.end(Outcome::Unknown);
+                counted.ended.fetch_add(1, Ordering::SeqCst);
+                result()
+            }
+            .boxed()
+        });
+        let layer = CoalesceLayer::new(&testing::context().await, 30 * SECOND);
+        let stack = BoxCloneSyncService::new(layer.layer(answering));
+        let operation = testing::read_operation(&[Credential::Signature]);
+        let caller = Caller::new("one", 1, true);
+        Self { partner, stack, model: Call { operation, caller, ..testing::call() } }
+    }
+
+    fn call(&self, call: Call) -> impl Future<Output = Result<Reply, Error>> + Send + 'static {
+        self.stack.clone().oneshot(Exchange::new(call))
+    }
+
+    fn counts(&self) -> (u32, u32) {
+        let Counted { begun, ended } = &self.partner;
+        (begun.load(Ordering::SeqCst), ended.load(Ordering::SeqCst))
+    }
+}
+
+fn answer() -> Result<Reply, Error> {
+    Ok(Reply::new(StatusCode::OK, HeaderMap::new(), Bytes::from_static(b"{}")))
+}
+
+fn failure() -> Result<Reply, Error> {
+    let error = Error::new(Kind::Unreachable, Outcome::Unknown).with_host("example.com");
+    Err(error.with_source("the source"))
+}
+
+/// The answers of calls that are made at once.
+async fn all<C>(calls: impl IntoIterator<Item = C>) -> Vec<Result<Reply, Error>>
+where
+    C: Future<Output = Result<Reply, Error>> + Send + 'static,
+{
+    calls.into_iter().collect::<JoinSet<_>>().join_all().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn identical_reads_in_flight_are_one_and_later_ones_are_not() {
+    let setting = Setting::new(answer).await;
+    let other = Call { caller: Caller::new("two", 1, true), ..setting.model.clone() };
+    let calls = [setting.model.clone(), setting.model.clone(), other];
+    let answers = all(calls.map(|call| setting.call(call))).await;
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|reply| reply.body == "{}")));
+    assert_eq!(setting.counts(), (1, 1));
+    setting.call(setting.model.clone()).await.unwrap();
+    assert_eq!(setting.counts(), (2, 2), "nothing is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_one_is_told_the_error() {
+    let setting = Setting::new(failure).await;
+    for error in all([(), (), ()].map(|()| setting.call(setting.model.clone()))).await {
+        let error = error.unwrap_err();
+        assert_eq!((error.kind(), error.host()), (&Kind::Unreachable, Some("example.com")));
+    }
+    assert_eq!(setting.counts(), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_differs_in_anything_is_another_call() {
+    let setting = Setting::new(answer).await;
+    let model = &setting.model;
+    let mut headers = HeaderMap::new();
+    headers.insert("x-a", HeaderValue::from_static("b"));
+    let mut rpcs = Catalogue::embedded().unwrap().operations().iter().copied();
+    let other_rpc = rpcs.find(|operation| operation.effect == Effect::Read).unwrap();
+    let calls = [
+        model.clone(),
+        Call { account: Some("a".to_owned()), ..model.clone() },
+        Call { user_token: Some("a".into()), ..model.clone() },
+        Call { user_token: Some("b".into()), ..model.clone() },
+        Call { target: "/other".to_owned(), ..model.clone() },
+        Call { headers, ..model.clone() },
+        Call { body: None, ..model.clone() },
+        Call { body: Some(testing::json("")), ..model.clone() },
+        Call { operation: other_rpc, ..model.clone() },
+    ];
+    let count = u32::try_from(calls.len()).unwrap();
+    all(calls.map(|call| setting.call(call))).await;
+    assert_eq!(setting.counts(), (count, count));
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_and_the_reads_of_callers_that_have_not_asked_for_it_are_not_joined() {
+    let setting = Setting::new(answer).await;
+    let write = testing::operation(&[Credential::Signature]);
+    let write = Call { operation: write, ..setting.model.clone() };
+    let other = Call { caller: Caller::new("two", 1, false), ..setting.model.clone() };
+    let calls = [write.clone(), write, other.clone(), other, setting.model.clone()];
+    all(calls.map(|call| setting.call(call))).await;
+    assert_eq!(setting.counts(), (5, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_who_goes_away_takes_nothing_from_the_others() {
+    let setting = Setting::new(answer).await;
+    let first = timeout(SECOND, setting.call(setting.model.clone()));
+    let second = setting.call(setting.model.clone());
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_err() && second.is_ok());
+    assert_eq!(setting.counts(), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_nobody_waits_for_is_given_up() {
+    let setting = Setting::new(answer).await;
+    let early = |seconds| timeout(seconds * SECOND, setting.call(setting.model.clone()));
+    let (first, second) = tokio::join!(early(1), early(2));
+    assert!(first.is_err() && second.is_err());
+    sleep(10 * SECOND).await;
+    assert_eq!(setting.counts(), (1, 0));
+    assert!(setting.call(setting.model.clone()).await.is_ok(), "the next begins anew");
+    assert_eq!(setting.counts(), (2, 1));
+}
+
+/// G16: each waits as long as they said, and one with more time does not get less.
+#[tokio::test(start_paused = true)]
+async fn g16_a_caller_with_more_time_than_the_shared_call_makes_its_own() {
+    let setting = Setting::new(answer).await;
+    let call =
+        |seconds| Call { deadline: Instant::now() + seconds * SECOND, ..setting.model.clone() };
+    let calls = [call(1), call(31), call(32), call(32)];
+    all(calls.map(|call| setting.call(call))).await;
+    assert_eq!(setting.counts().0, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_later_and_waits_as_long_finds_room() {
+    let setting = Setting::new(answer).await;
+    let later = |seconds| {
+        let (stack, model) = (setting.stack.clone(), setting.model.clone());
+        async move {
+            sleep(seconds * SECOND).await;
+            let deadline = Instant::now() + 40 * SECOND;
+            stack.oneshot(Exchange::new(Call { deadline, ..model })).await
+        }
+    };
+    assert!(all([0, 1, 2].map(later)).await.iter().all(Result::is_ok));
+    assert_eq!(setting.counts(), (1, 1));
+}
+
+/// What is told when somebody's time is over before the answer is there.
+#[tokio::test(start_paused = true)]
+async fn g16_a_waiter_knows_what_became_of_the_shared_call() {
+    let setting = Setting::new(answer).await;
+    let exchanges = [(); 2].map(|()| Exchange::new(setting.model.clone()));
+    for exchange in exchanges.clone() {
+        let progress = exchange.progress.clone();
+        let given_up = timeout(SECOND, setting.stack.clone().oneshot(exchange)).await;
+        assert!(given_up.is_err());
+        assert_eq!((progress.attempts(), progress.close()), (1, Outcome::Unknown));
+    }
+}

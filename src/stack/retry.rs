@@ -1,0 +1,163 @@
+//! Failed attempts are made again where that is safe, and worth it.
+//!
+//! The one layer that repeats what failed (R5): the HTTP client is told not to, and a
+//! caller's own library says how often it has asked, so that repeats do not multiply
+//! (G34). [`decision`] says which failures may be repeated, [`backoff`] how long to wait,
+//! [`budget`] how many repeats the partner can bear. Whatever forbids one, the caller is
+//! told at once, and of the last attempt that was made (R2).
+
+mod backoff;
+mod budget;
+mod decision;
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service, ServiceExt as _};
+use tracing::Instrument as _;
+
+pub use self::budget::Budget;
+use super::exchange::{Exchange, Phase};
+use super::limits::{Retry as Limits, Tunable};
+use super::{Answering, Next};
+use crate::call::Reply;
+use crate::error::Error;
+use crate::partner::kind_name;
+use crate::random::Random;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans;
+
+/// Repeats failed attempts.
+#[derive(Clone, Debug)]
+pub(super) struct RetryLayer {
+    limits: Tunable,
+    budget: Budget,
+    random: Random,
+    stopping: CancellationToken,
+    metrics: Metrics,
+}
+
+/// Repeats failed attempts.
+#[derive(Clone, Debug)]
+pub(super) struct Retry<S> {
+    inner: S,
+    with: RetryLayer,
+}
+
+// === impl RetryLayer ===
+
+impl RetryLayer {
+    pub(super) fn new(limits: Tunable, budget: Budget, context: &super::Context) -> Self {
+        let super::Context { random, stopping, metrics, .. } = context;
+        let (random, stopping) = (random.clone(), stopping.clone());
+        Self { limits, budget, random, stopping, metrics: metrics.clone() }
+    }
+
+    /// Makes a call, again if it has to be.
+    async fn run<S: Next>(
+        self,
+        mut ready: S,
+        again: S,
+        exchange: Exchange,
+        limits: Limits,
+    ) -> Result<Reply, Error> {
+        let progress = exchange.progress.clone();
+        let mut result = ready.call(exchange.clone()).await;
+        for number in 1.. {
+            let Err(error) = result else { break };
+            let Some(pause) = self.pause(&limits, &exchange, &error, number) else {
+                return Err(error);
+            };
+            let made = progress.attempts();
+            tracing::debug!(attempts = made, ?pause, cause = %error, "another attempt will be made");
+            self.metrics.retried(&exchange.call.operation.partner, &reason(&error));
+            let backoff = progress.timed(Phase::Backoff);
+            let pausing = self.stopping.run_until_cancelled(sleep(pause));
+            if pausing.instrument(spans::backoff()).await.is_none() {
+                return Err(error);
+            }
+            drop(backoff);
+            result = again.clone().oneshot(exchange.clone()).await;
+            if result.is_err() && progress.attempts() == made {
+                // It was not let through to the partner: what the partner did is the news.
+                return Err(error);
+            }
+        }
+        result
+    }
+
+    /// How long to wait before the repeat of this `number` after `error`; `None` if there
+    /// must not be one.
+    fn pause(
+        &self,
+        limits: &Limits,
+        exchange: &Exchange,
+        error: &Error,
+        number: u32,
+    ) -> Option<Duration> {
+        let (call, progress) = (&exchange.call, &exchange.progress);
+        let outcome = error.outcome().worse(progress.outcome());
+        let is_allowed = progress.attempts() < limits.max_attempts
+            && decision::may_repeat(call.operation.effect, outcome, error);
+        if !is_allowed {
+            return None;
+        }
+        let pause = backoff::pause(limits, number, error.retry_after(), &self.random)?;
+        // Work that cannot end in time is not begun (G16).
+        let left = call.deadline.saturating_duration_since(Instant::now());
+        let fits = left >= pause.saturating_add(limits.min_time);
+        (fits && self.budget.withdraw()).then_some(pause)
+    }
+}
+
+impl<S> Layer<S> for RetryLayer {
+    type Service = Retry<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Retry { inner, with: self.clone() }
+    }
+}
+
+// === impl Retry ===
+
+impl<S: Next> Service<Exchange> for Retry<S> {
+    type Response = Reply;
+    type Error = Error;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, exchange: Exchange) -> Self::Future {
+        let again = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, again.clone());
+        // The first attempt never asks the budget: it limits repeats, not access (R4).
+        self.with.budget.deposit();
+        let limits = self.with.limits.get().retry;
+        match may_ever_repeat(&limits, &exchange) {
+            true => Box::pin(self.with.clone().run(ready, again, exchange, limits)),
+            false => Box::pin(ready.call(exchange)),
+        }
+    }
+}
+
+/// Why an attempt is repeated: the answer's status, or what happened instead of one.
+fn reason(error: &Error) -> String {
+    match error.http_status() {
+        Some(status) => status.as_u16().to_string(),
+        None => kind_name(error.kind()).to_owned(),
+    }
+}
+
+/// Whether a repeat is possible, whatever becomes of the first attempt.
+fn may_ever_repeat(limits: &Limits, exchange: &Exchange) -> bool {
+    let call = &exchange.call;
+    let size = call.body.as_ref().map_or(0, |body| body.bytes.len());
+    limits.max_attempts > 1 && call.previous_attempts == 0 && size <= limits.max_body
+}
+
+#[cfg(test)]
+mod tests;
