@@ -20,7 +20,7 @@ mod user_token;
 mod walk;
 
 pub use credentials::KeptCredentials;
-pub use exchange::{Gateway, PartnerSide};
+pub use exchange::{Gateway, PartnerSide, is_readable};
 pub use handler::Operations;
 pub use log::Report;
 pub use partners::PartnerStates;

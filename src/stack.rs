@@ -44,6 +44,7 @@ use crate::call::{Call, Reply};
 use crate::clock::Clock;
 use crate::credentials::{Authenticator, Means, Post, SecretFiles};
 use crate::error::Error;
+use crate::operation::Operation;
 use crate::partner::{Partner, Status};
 use crate::random::Random;
 use crate::redis::Redis;
@@ -58,6 +59,10 @@ pub use retry::Budget;
 pub use settings::{Problem, Settings, Timeouts};
 pub use state::State;
 use transport::Transport;
+
+/// Whether the answer to a call can be told to its caller. The layers cannot know: they
+/// read no message.
+pub type Readable = fn(&Operation, &Reply) -> bool;
 
 /// The way to one partner. Clones share connections, tokens and keys.
 pub type Stack = BoxCloneSyncService<Call, Reply, Error>;
@@ -77,6 +82,8 @@ pub struct Context {
     pub store: Store,
     /// For how long it keeps those.
     pub retention: Retention,
+    /// Tells a success that is kept from one that nobody could be told.
+    pub is_readable: Readable,
     /// Is told which secrets are in files.
     pub secret_files: SecretFiles,
     /// What replicas share tokens over, if they do.
@@ -156,7 +163,7 @@ pub fn build(
         .layer(deadline::DeadlineLayer::new(context))
         // Inside deadline, for each of those who wait has their own; outside all else, for
         // what is shared is done once.
-        .layer(coalesce::CoalesceLayer::new(context, settings.timeouts.total))
+        .layer(coalesce::CoalesceLayer::new(context))
         // Inside deadline, so that an answer that comes too late is recorded; outside
         // everything that sends, so that a record is there before the first byte is.
         .layer(idempotency::IdempotencyLayer::new(context, settings.timeouts.total))

@@ -23,7 +23,7 @@ pub struct Grpc {
     pub max_concurrent_streams: u32,
     /// Open connections.
     pub max_connections: usize,
-    /// Open calls of all connections, streams of health left out.
+    /// Open calls of all connections; those of health are not counted.
     pub max_calls: usize,
     /// From accepting a connection until HTTP/2 is set up.
     #[serde(with = "value::duration")]

@@ -162,12 +162,13 @@ impl Default for Breaker {
 // === impl Tuning ===
 
 impl Tuning<'_> {
-    /// What the stack takes, in a gateway of this many replicas.
-    pub fn limits(&self, replicas: u32) -> stack::Limits {
+    /// What the stack takes, in a gateway of this many replicas that has room for
+    /// `max_calls`: a quarter of it is never taken by the callers of one partner.
+    pub fn limits(&self, replicas: u32, max_calls: usize) -> stack::Limits {
         let Tuning { rate_limit, concurrency, retry, breaker } = self;
         stack::Limits {
             rate: rate_limit.rate(),
-            max_waiting: rate_limit.max_waiting,
+            max_waiting: rate_limit.max_waiting.min(max_calls - max_calls / 4),
             replicas,
             concurrency: stack::Concurrency {
                 initial: concurrency.initial,
@@ -205,6 +206,6 @@ mod tests {
         let (rate_limit, concurrency) = (&RateLimit::default(), &Concurrency::default());
         let (retry, breaker) = (&Retry::default(), &Breaker::default());
         let tuning = Tuning { rate_limit, concurrency, retry, breaker };
-        assert_eq!(tuning.limits(1), stack::Limits::default());
+        assert_eq!(tuning.limits(1, usize::MAX), stack::Limits::default());
     }
 }

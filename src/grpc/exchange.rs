@@ -165,6 +165,12 @@ impl Caller {
     }
 }
 
+/// Whether the answer to `operation` can be told to its caller.
+pub fn is_readable(operation: &Operation, reply: &Reply) -> bool {
+    // What is echoed changes nothing about it.
+    transcode::reply(operation, &reply.body, &[]).is_ok()
+}
+
 /// A success that cannot be read: a write has probably had its effect.
 pub(super) fn bad_response(
     reply: &Reply,

@@ -49,7 +49,7 @@ struct End {
 struct Failure {
     reason: &'static str,
     http_status: Option<u16>,
-    cause: String,
+    cause: Option<String>,
     /// A caller's own mistake, or a partner's ordinary refusal.
     is_ordinary: bool,
 }
@@ -114,6 +114,17 @@ impl Report {
         self.change(|facts| facts.failure = Some(failure));
     }
 
+    /// The edge refuses the call, or gives it up. What was known before says more.
+    pub fn refused(&self, reason: Reason) {
+        let refusal = Failure {
+            reason: reason.as_str(),
+            http_status: None,
+            cause: None,
+            is_ordinary: !is_fault(reason.code()),
+        };
+        self.change(|facts| facts.failure.get_or_insert(refusal).is_ordinary);
+    }
+
     /// Tells how the call ended: its line, its span, and what is counted of it.
     pub fn conclude(&self, over: &Over<'_>, span: &Span, metrics: &Metrics) {
         let facts = self.change(std::mem::take);
@@ -137,7 +148,7 @@ impl Failure {
         Self {
             reason: reason.as_str(),
             http_status: error.http_status().map(|status| status.as_u16()),
-            cause: Chain(error).to_string(),
+            cause: Some(Chain(error).to_string()),
             is_ordinary: matches!(error.kind(), Kind::InvalidRequest(_) | Kind::Partner(_)),
         }
     }
@@ -177,7 +188,7 @@ fn line(facts: &Facts, over: &Over<'_>, span: &Span) {
     let http_status = failure.and_then(|failure| failure.http_status);
     let is_ordinary = failure.map_or(!is_fault(over.code), |failure| failure.is_ordinary);
     // An ordinary refusal is told in words that may be the partner's, and its caller has them.
-    let error = failure.filter(|_| !is_ordinary).map(|failure| &*failure.cause);
+    let error = failure.filter(|_| !is_ordinary).and_then(|failure| failure.cause.as_deref());
     macro_rules! line {
         ($level:ident, $text:literal) => {
             tracing::$level!(

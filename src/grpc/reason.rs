@@ -63,7 +63,7 @@ reasons! {
     CircuitOpen = "CIRCUIT_OPEN" => Unavailable;
     /// The caller did not say who it is, or is not known.
     UnknownCaller = "UNKNOWN_CALLER" => Unauthenticated;
-    /// The gateway's store cannot be reached just now; nothing was sent to the partner.
+    /// The gateway's store cannot be reached just now; this call was not sent to the partner.
     StoreUnavailable = "STORE_UNAVAILABLE" => Unavailable;
     /// The configuration does not allow it.
     NotAllowed = "NOT_ALLOWED" => PermissionDenied;

@@ -5,6 +5,8 @@
 //! which field is wrong, whether the partner may have acted. All of it fits into
 //! 8 KiB of trailers, the least that every gRPC implementation accepts.
 
+mod retry;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use crate::error::{Error, Kind, Outcome, PartnerFailure, Violation};
 use crate::operation::{Effect, Operation};
 
 use super::reason::Reason;
+use retry::{milliseconds, pushback, retry_delay, to_read, usual_delay};
 
 /// `ErrorInfo.domain` of the gateway's own errors.
 pub const DOMAIN: &str = "partner-gateway";
@@ -32,10 +35,6 @@ const MAX_TRAILERS: usize = 8 * 1024;
 /// What `x-…` metadata, status and framing need of it.
 const RESERVED: usize = 1024;
 const MAX_MESSAGE: usize = 1024;
-/// How long a caller is asked to wait when nobody knows better.
-const DEFAULT_RETRY: Duration = Duration::from_secs(1);
-/// The same while the first call with a request id is under way: most take less.
-const IN_FLIGHT_RETRY: Duration = Duration::from_millis(250);
 
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
@@ -96,6 +95,23 @@ pub fn of_gateway(reason: Reason, message: &str, id: Uuid) -> Status {
     own(reason, message, [], id)
 }
 
+/// The status of a call to `operation` that the gateway gave up, not knowing how far it had
+/// come: nothing is told of attempts, and a write may have had its effect.
+pub fn of_lost(reason: Reason, message: &str, operation: &Operation, id: Uuid) -> Status {
+    let lost = Error::new(Kind::Internal, Outcome::Unknown);
+    let mut info = error_info(&lost, operation, reason, id, Progress::default());
+    info.metadata.remove("attempts");
+    let details = vec![
+        ErrorDetail::ErrorInfo(info),
+        ErrorDetail::RequestInfo(RequestInfo::new(id.to_string(), "")),
+    ];
+    let mut metadata = MetadataMap::new();
+    if let Some(pushback) = pushback(&lost, operation, reason) {
+        metadata.insert(PUSHBACK, pushback.into());
+    }
+    assemble(reason.code(), message, details, &metadata)
+}
+
 /// The status of a stream that ends because its connection is closed. Another can be opened
 /// after `retry`, here or at another replica.
 pub fn of_closing(id: Uuid, retry: Duration) -> Status {
@@ -109,9 +125,7 @@ fn own(
     specific: impl IntoIterator<Item = ErrorDetail>,
     id: Uuid,
 ) -> Status {
-    let passes =
-        matches!(reason, Reason::Overloaded | Reason::ShuttingDown | Reason::StoreUnavailable);
-    own_after(reason, message, specific, id, passes.then_some(DEFAULT_RETRY))
+    own_after(reason, message, specific, id, usual_delay(reason))
 }
 
 fn own_after(
@@ -325,57 +339,6 @@ fn upper_snake(code: &str) -> String {
     reason
 }
 
-/// When to try again: as the partner asks, as the gateway's own gates say, or after a
-/// while. Whole milliseconds that a pushback can hold, rounded up, so that `RetryInfo`
-/// and pushback say the same and neither is too early (G13).
-fn retry_delay(error: &Error, reason: Reason) -> Option<Duration> {
-    let known = match error.kind() {
-        Kind::RateLimited { retry_after } | Kind::CircuitOpen { retry_after } => Some(*retry_after),
-        _ => error.retry_after(),
-    };
-    let nanoseconds = known.or_else(|| usual_delay(reason))?.as_nanos();
-    let milliseconds = i32::try_from(nanoseconds.div_ceil(1_000_000)).unwrap_or(i32::MAX);
-    Some(Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default()))
-}
-
-/// When to try again where nobody knows better, if that helps at all. Of a partner that
-/// is not available nothing is said: clients have a back-off of their own.
-fn usual_delay(reason: Reason) -> Option<Duration> {
-    match reason {
-        Reason::RequestInFlight => Some(IN_FLIGHT_RETRY),
-        Reason::PartnerRateLimited
-        | Reason::Overloaded
-        | Reason::StoreUnavailable
-        | Reason::ShuttingDown => Some(DEFAULT_RETRY),
-        _ => None,
-    }
-}
-
-/// `grpc-retry-pushback-ms` where it is not the delay of `RetryInfo`: −1 where a client
-/// that retries by itself could do a thing twice, or for nothing (G3, G13; gRFC A6).
-fn pushback(error: &Error, operation: &Operation, reason: Reason) -> Option<i32> {
-    let is_hopeless =
-        matches!(reason, Reason::PartnerCredentialsRejected | Reason::PartnerTokenRefused);
-    (may_have_acted(error, operation, reason) || is_hopeless).then_some(-1)
-}
-
-/// Whether a WRITE_ONCE may have had its effect and nothing is going to tell.
-fn may_have_acted(error: &Error, operation: &Operation, reason: Reason) -> bool {
-    operation.effect == Effect::WriteOnce
-        && error.outcome() == Outcome::Unknown
-        // Asking again with the same id is how its caller learns the outcome.
-        && reason != Reason::RequestInFlight
-}
-
-/// What tells whether it had (R8).
-fn to_read(error: &Error, operation: &Operation, reason: Reason) -> Option<&'static Operation> {
-    operation.reconcile.filter(|_| may_have_acted(error, operation, reason))
-}
-
-fn milliseconds(delay: Duration) -> i32 {
-    i32::try_from(delay.as_millis()).unwrap_or(i32::MAX)
-}
-
 fn message(error: &Error, operation: &Operation) -> String {
     let partner = &operation.partner;
     match error.kind() {
@@ -400,6 +363,10 @@ fn message(error: &Error, operation: &Operation) -> String {
             Some(read) => format!("{error}: {} tells what became of it", read.rpc()),
             None => error.to_string(),
         },
+        // Nothing is told of the calls before it.
+        Kind::StoreUnavailable if operation.effect == Effect::WriteOnce => {
+            format!("{error}: with a request_id, ask again with the same one")
+        }
         _ => error.to_string(),
     }
 }

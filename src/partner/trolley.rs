@@ -59,7 +59,8 @@ impl Partner for Trolley {
     }
 
     /// No `Retry-After` was ever seen from it; a 429 comes with the end of the window in
-    /// which the limit counts, in seconds of the epoch.
+    /// which the limit counts, in seconds of the epoch. It is taken as that of every answer:
+    /// by the answer's own clock, and for no longer than a window.
     fn retry_after(
         &self,
         status: StatusCode,
@@ -69,7 +70,8 @@ impl Partner for Trolley {
         let window_end = || {
             let reset = headers.get(LIMIT_RESET).filter(|_| status.as_u16() == 429)?;
             let reset = Timestamp::from_second(reset.to_str().ok()?.trim().parse().ok()?).ok()?;
-            Some(retry_after::until(reset, now))
+            let answered_at = retry_after::answered_at(headers).unwrap_or(now);
+            Some(retry_after::until(reset, answered_at).min(WINDOW))
         };
         retry_after::of_answer(status, headers, now).or_else(window_end)
     }

@@ -3,25 +3,17 @@
 //! A connection that nobody uses still costs memory and a place among the bounded
 //! number of connections; its client opens a new one when it needs it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::{Duration, Instant};
 
 /// The calls of one connection.
 #[derive(Clone, Debug)]
-pub(super) struct Activity(Arc<Shared>);
+pub(super) struct Activity(Arc<Mutex<State>>);
 
 /// A call in flight, until its response has ended.
 #[derive(Debug)]
 pub(super) struct Active(Activity);
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    /// Whether anything was answered since that was last asked.
-    has_sent: AtomicBool,
-}
 
 #[derive(Debug)]
 struct State {
@@ -33,8 +25,7 @@ struct State {
 
 impl Default for Activity {
     fn default() -> Self {
-        let state = Mutex::new(State { calls: 0, idle_since: Instant::now() });
-        Self(Arc::new(Shared { state, has_sent: AtomicBool::new(false) }))
+        Self(Arc::new(Mutex::new(State { calls: 0, idle_since: Instant::now() })))
     }
 }
 
@@ -56,24 +47,12 @@ impl Activity {
         }
     }
 
-    /// Whether anything was answered since this was last asked.
-    pub(super) fn take_sent(&self) -> bool {
-        self.0.has_sent.swap(false, Ordering::Relaxed)
-    }
-
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 // === impl Active ===
-
-impl Active {
-    /// Says that something of the answer is sent.
-    pub(super) fn note_sent(&self) {
-        self.0.0.has_sent.store(true, Ordering::Relaxed);
-    }
-}
 
 impl Drop for Active {
     fn drop(&mut self) {

@@ -13,8 +13,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::activity::Activity;
-
 /// How often a PING may come while nothing is answered, and how many may come earlier
 /// (gRFC A8). The clients' libraries do not send them more often by themselves.
 const PING_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -25,6 +23,8 @@ const SETTINGS_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_SETTINGS: u32 = 100;
 
 const HEADER: usize = 9;
+const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
 const SETTINGS: u8 = 0x4;
 const PING: u8 = 0x6;
 const ACK: u8 = 0x1;
@@ -41,7 +41,7 @@ struct Scanner {
     payload: usize,
 }
 
-/// What a peer has sent of late.
+/// What a peer has sent of late, and whether it was answered.
 #[derive(Debug)]
 struct Patience {
     last_ping: Option<Instant>,
@@ -56,11 +56,9 @@ pub(super) struct Calmed<IO> {
     io: IO,
     /// What hyper shall read before the rest.
     preface: io::Cursor<&'static [u8]>,
-    scanner: Scanner,
+    received: Scanner,
+    sent: Scanner,
     patience: Patience,
-    activity: Activity,
-    /// Whether the last thing written was not taken whole: a frame is cut in two.
-    is_within_frame: bool,
 }
 
 // === impl Scanner ===
@@ -87,6 +85,11 @@ impl Scanner {
             }
         }
     }
+
+    /// Whether what was scanned ends with a part of a frame.
+    fn is_within_frame(&self) -> bool {
+        self.filled > 0 || self.payload > 0
+    }
 }
 
 // === impl Patience ===
@@ -97,29 +100,29 @@ impl Patience {
     }
 
     /// What is too many, if a frame of this kind is one too many.
-    fn exhausted(
-        &mut self,
-        kind: u8,
-        flags: u8,
-        now: Instant,
-        activity: &Activity,
-    ) -> Option<&'static [u8]> {
+    fn exhausted(&mut self, kind: u8, flags: u8, now: Instant) -> Option<&'static [u8]> {
         match kind {
-            PING if flags & ACK == 0 => self.ping(now, activity.take_sent()),
+            PING if flags & ACK == 0 => self.ping(now),
             SETTINGS if flags & ACK == 0 => self.settings(now),
             _ => None,
         }
     }
 
-    fn ping(&mut self, now: Instant, has_sent: bool) -> Option<&'static [u8]> {
-        if has_sent {
-            (self.last_ping, self.strikes) = (None, 0);
-        }
+    fn ping(&mut self, now: Instant) -> Option<&'static [u8]> {
         match self.last_ping.is_some_and(|last| now - last < PING_INTERVAL) {
             true => self.strikes += 1,
             false => self.last_ping = Some(now),
         }
         (self.strikes > MAX_PING_STRIKES).then_some(b"too_many_pings")
+    }
+
+    /// A frame of this kind goes to the peer. Each of an answer makes up for the PINGs before
+    /// it, as with gRPC's own servers: a client measures the bandwidth with a PING for what it
+    /// receives, and a long answer is many frames.
+    fn sent(&mut self, kind: u8) {
+        if matches!(kind, DATA | HEADERS) {
+            (self.last_ping, self.strikes) = (None, 0);
+        }
     }
 
     fn settings(&mut self, now: Instant) -> Option<&'static [u8]> {
@@ -134,18 +137,18 @@ impl Patience {
 // === impl Calmed ===
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Calmed<IO> {
-    /// Watches over `io`; what is answered on it is noted in `activity`.
-    pub(super) fn new(io: IO, preface: &'static [u8], activity: Activity) -> Self {
-        let (scanner, patience) = (Scanner::default(), Patience::new(Instant::now()));
-        let preface = io::Cursor::new(preface);
-        Self { io, preface, scanner, patience, activity, is_within_frame: false }
+    /// Watches over `io`.
+    pub(super) fn new(io: IO, preface: &'static [u8]) -> Self {
+        let (received, sent) = (Scanner::default(), Scanner::default());
+        let patience = Patience::new(Instant::now());
+        Self { io, preface: io::Cursor::new(preface), received, sent, patience }
     }
 
     fn check(&mut self, bytes: &[u8]) -> Result<(), &'static [u8]> {
         let (now, mut verdict) = (Instant::now(), Ok(()));
-        let Self { scanner, patience, activity, .. } = self;
-        scanner.scan(bytes, |kind, flags| {
-            if let Some(what) = patience.exhausted(kind, flags, now, activity) {
+        let Self { received, patience, .. } = self;
+        received.scan(bytes, |kind, flags| {
+            if let Some(what) = patience.exhausted(kind, flags, now) {
                 verdict = Err(what);
             }
         });
@@ -154,16 +157,26 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Calmed<IO> {
 
     /// Tells the peer why, as far as the connection takes it now, and gives up on it.
     fn leave(&mut self, context: &mut Context<'_>, what: &'static [u8]) -> io::Error {
-        if !self.is_within_frame {
+        if !self.sent.is_within_frame() {
             let _ = Pin::new(&mut self.io).poll_write(context, &goaway(what));
             let _ = Pin::new(&mut self.io).poll_flush(context);
         }
         io::Error::other(String::from_utf8_lossy(what))
     }
 
-    /// Notes whether hyper's `length` bytes were taken whole: hyper writes whole frames.
-    fn note(&mut self, length: usize, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.is_within_frame = !matches!(written, Poll::Ready(Ok(count)) if count == length);
+    /// Notes as much of `slices` as was written.
+    fn note<'a>(
+        &mut self,
+        slices: impl IntoIterator<Item = &'a [u8]>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let Poll::Ready(Ok(mut rest)) = written else { return written };
+        let Self { sent, patience, .. } = self;
+        for slice in slices {
+            let taken = slice.get(..rest).unwrap_or(slice);
+            rest -= taken.len();
+            sent.scan(taken, |kind, _| patience.sent(kind));
+        }
         written
     }
 }
@@ -195,7 +208,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Calmed<IO> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.note(bytes.len(), written)
+        self.note([bytes], written)
     }
 
     fn poll_write_vectored(
@@ -203,9 +216,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Calmed<IO> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length = slices.iter().map(|slice| slice.len()).sum();
         let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
-        self.note(length, written)
+        self.note(slices.iter().map(|slice| &**slice), written)
     }
 
     fn is_write_vectored(&self) -> bool {

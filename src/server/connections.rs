@@ -38,8 +38,11 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// moment shall not be opened again at the same moment (gRFC A9).
 const AGE_JITTER: f64 = 0.1;
 
-/// How long a peer may take to answer a GOAWAY.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a peer may take to answer a GOAWAY, and to take the last of its answers: they are
+/// written after their calls have ended. One that answers ends its connection with that.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// The same where only health is asked for.
+const BRIEF_FAREWELL: Duration = Duration::from_millis(500);
 
 /// Health and probes: a handful of connections, briefly.
 const MAX_OPERATIONS_CONNECTIONS: usize = 256;
@@ -167,7 +170,7 @@ async fn grpc_connection(
     }
     // Its streams end with the gateway, or at the end of their grace.
     let (activity, closing) = (Activity::default(), stop.child_token());
-    let calmed = Calmed::new(stream, PREFACE, activity.clone());
+    let calmed = Calmed::new(stream, PREFACE);
     let edge = edge.of_connection(activity.clone(), closing.clone());
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -245,7 +248,7 @@ async fn http_connection(stream: TcpStream, routes: axum::Router, stop: Cancella
     // Who watches health here has been told, and must not hold up the exit.
     tokio::select! {
         result = connection => note(result),
-        () = tokio::time::sleep(FAREWELL) => {}
+        () = tokio::time::sleep(BRIEF_FAREWELL) => {}
     }
 }
 

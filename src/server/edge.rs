@@ -4,17 +4,21 @@
 mod bounded;
 mod explain;
 mod measured;
+mod refusals;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -24,18 +28,19 @@ use uuid::Uuid;
 
 use crate::callers::{Caller, Callers};
 use crate::config::Grpc;
-use crate::grpc::reason::Reason;
-use crate::grpc::{Arrival, status};
+use crate::grpc::{Arrival, Report};
 use crate::random::Random;
 
-use super::activity::Activity;
-use super::deadline;
+use super::activity::{Active, Activity};
+use super::{BoxError, deadline};
 use bounded::{Bounded, Limits};
 pub(super) use measured::Measures;
-use measured::Received;
+use refusals::Refusals;
 
 /// Probes are answered however many calls there are (R15).
 const HEALTH: &str = "/grpc.health.";
+/// How many of them one connection may have open: enough to watch each service.
+const MAX_PROBES: usize = 50;
 const REQUEST_ID: &str = "x-request-id";
 const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 /// How much longer than the deadline the edge waits for a service's own answer. A
@@ -56,6 +61,8 @@ pub(super) struct Edge {
     activity: Activity,
     /// One for each call that may be open.
     places: Arc<Semaphore>,
+    /// The same for the health calls of the connection.
+    probes: Arc<Semaphore>,
     measures: Measures,
 }
 
@@ -87,6 +94,7 @@ impl Edge {
             closing: CancellationToken::new(),
             activity: Activity::default(),
             places: Arc::new(Semaphore::new(settings.max_calls)),
+            probes: Arc::new(Semaphore::new(MAX_PROBES)),
             measures,
         }
     }
@@ -94,7 +102,8 @@ impl Edge {
     /// The same service for one connection, which notes its calls in `activity`, and whose
     /// streams end when `closing` is cancelled.
     pub(super) fn of_connection(&self, activity: Activity, closing: CancellationToken) -> Self {
-        Self { activity, closing, ..self.clone() }
+        let probes = Arc::new(Semaphore::new(MAX_PROBES));
+        Self { activity, closing, probes, ..self.clone() }
     }
 
     /// Who calls; `None` for nobody who may. The token has done its work then, and goes no
@@ -108,59 +117,60 @@ impl Edge {
         caller
     }
 
-    fn answer(
-        &self,
-        mut request: Request<Incoming>,
-    ) -> impl Future<Output = Response<Body>> + Send + use<> {
-        let id = Uuid::now_v7();
-        let is_health = request.uri().path().starts_with(HEALTH);
-        let caller = self.identify(request.headers_mut(), is_health);
-        let asked = deadline::timeout(request.headers());
-        let time = asked.map(|asked| Time {
+    /// How long the call may take.
+    fn time(&self, headers: &HeaderMap) -> Result<Time, deadline::Malformed> {
+        let asked = deadline::timeout(headers)?;
+        Ok(Time {
             timeout: asked.unwrap_or(self.default_timeout).min(self.max_timeout),
             is_callers: asked.is_some(),
-        });
-        let (routes, closing, random) =
-            (self.routes.clone(), self.closing.clone(), self.random.clone());
-        let active = self.activity.begin();
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
-        let measures = self.measures.clone();
-        async move {
-            if !is_grpc(request.headers()) {
-                return unsupported_media_type(id);
-            }
-            let previous_attempts = previous_attempts(request.headers());
-            let known = caller.clone().unwrap_or_else(Caller::unknown);
-            let measure = measures.begin(&request, id, &known, previous_attempts);
-            let (request, span) = (measure.watch(request), measure.span());
-            let answer = match (time, caller) {
-                (_, None) => (unknown_caller(id).into_http(), None),
-                _ if place.is_none() && !is_health => {
-                    let text = "the gateway has as many calls as it takes";
-                    (status::of_gateway(Reason::Overloaded, text, id).into_http(), None)
-                }
-                (Ok(time), Some(caller)) => {
-                    let arrival = Arrival {
-                        id,
-                        time: Instant::now(),
-                        timeout: time.of_service(),
-                        caller,
-                        previous_attempts,
-                        report: measure.report(),
-                    };
-                    route(routes, request, arrival, time).instrument(span).await
-                }
-                (Err(deadline::Malformed), Some(_)) => {
-                    let text = "grpc-timeout must be at most eight digits and a unit";
-                    (status::of_gateway(Reason::InvalidTimeout, text, id).into_http(), None)
-                }
-            };
-            active.note_sent();
-            let ((response, deadline), held) = (answer, (active, place));
-            let limits = Limits { deadline, closing, random };
-            let response = response.map(|body| Body::new(Bounded::new(body, id, limits, held)));
-            tell(measure.answer(response), id)
+        })
+    }
+
+    fn place(&self, is_health: bool) -> Option<OwnedSemaphorePermit> {
+        let places = if is_health { &self.probes } else { &self.places };
+        Arc::clone(places).try_acquire_owned().ok()
+    }
+
+    async fn answer(
+        self,
+        mut request: Request<Incoming>,
+        refusals: Refusals,
+        active: Active,
+    ) -> Response<Body> {
+        let id = refusals.id;
+        if !is_grpc(request.headers()) {
+            return unsupported_media_type(id);
         }
+        let is_health = request.uri().path().starts_with(HEALTH);
+        let caller = self.identify(request.headers_mut(), is_health);
+        let time = self.time(request.headers());
+        let previous_attempts = previous_attempts(request.headers());
+        let known = caller.clone().unwrap_or_else(Caller::unknown);
+        let report = refusals.report.clone();
+        let measure = self.measures.begin(&request, id, &known, previous_attempts, report);
+        let (request, span) = (measure.watch(request), measure.span());
+        let (response, deadline, place) = match (caller, self.place(is_health), time) {
+            (None, ..) => (refusals.unknown_caller().into_http(), None, None),
+            (_, None, _) => (refusals.overloaded().into_http(), None, None),
+            (.., Err(deadline::Malformed)) => (refusals.invalid_timeout().into_http(), None, None),
+            (Some(caller), Some(place), Ok(time)) => {
+                let start = Instant::now();
+                let arrival = Arrival {
+                    id,
+                    time: start,
+                    timeout: time.of_service(),
+                    caller,
+                    previous_attempts,
+                    report: refusals.report.clone(),
+                };
+                let routed = route(self.routes, request, arrival, time.timeout, &refusals);
+                let deadline = time.is_callers.then_some(start + time.timeout);
+                (routed.instrument(span).await, deadline, Some(place))
+            }
+        };
+        let limits = Limits { deadline, closing: self.closing, random: self.random };
+        let bounded = |body| Body::new(Bounded::new(body, refusals, limits, (active, place)));
+        tell(measure.answer(response.map(bounded)), id)
     }
 }
 
@@ -182,32 +192,47 @@ impl Service<Request<Incoming>> for Edge {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let answer = self.answer(request);
-        Box::pin(async move { Ok(answer.await) })
+        let operation = self.measures.operation(request.uri().path());
+        let refusals = Refusals { id: Uuid::now_v7(), report: Report::default(), operation };
+        let (edge, active, own) = (self.clone(), self.activity.begin(), refusals.clone());
+        Box::pin(async move {
+            let answer = AssertUnwindSafe(edge.answer(request, refusals, active)).catch_unwind();
+            Ok(answer.await.unwrap_or_else(|_| tell(own.panicked().into_http(), own.id)))
+        })
     }
 }
 
-/// The answer of the routes, and when its body must have ended.
-async fn route(
+/// The answer of the routes, which have until the call's `timeout`.
+async fn route<B>(
     mut routes: axum::Router,
-    mut request: Request<Received<Incoming>>,
+    mut request: Request<B>,
     arrival: Arrival,
-    time: Time,
-) -> (Response<Body>, Option<Instant>) {
-    let (id, deadline) = (arrival.id, arrival.time + time.timeout);
+    timeout: Duration,
+    refusals: &Refusals,
+) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let deadline = arrival.time + timeout + GRACE;
     request.extensions_mut().insert(arrival);
-    let response = match tokio::time::timeout_at(deadline + GRACE, routes.call(request)).await {
-        Ok(Ok(response)) => explain::response(response.map(Body::new), id),
-        Err(_) => deadline_exceeded(id).into_http(),
-    };
-    (response, time.is_callers.then_some(deadline))
+    let answer = AssertUnwindSafe(async move { routes.call(request).await }).catch_unwind();
+    match tokio::time::timeout_at(deadline, answer).await {
+        Ok(Ok(Ok(response))) => explain::response(response.map(Body::new), refusals),
+        Ok(Err(_)) => refusals.panicked().into_http(),
+        Err(_) => refusals.deadline_exceeded().into_http(),
+    }
 }
 
 /// How many times the caller's gRPC library has made the call before; what is no number
-/// is none (gRFC A6).
+/// is none (gRFC A6), and more than can be counted is the most that can.
 fn previous_attempts(headers: &HeaderMap) -> u32 {
-    let value = headers.get(PREVIOUS_ATTEMPTS).and_then(|value| value.to_str().ok());
-    value.and_then(|value| value.parse().ok()).unwrap_or_default()
+    let value = headers.get(PREVIOUS_ATTEMPTS).map(HeaderValue::as_bytes).unwrap_or_default();
+    let digit = |count: u32, byte: &u8| {
+        count.saturating_mul(10).saturating_add(u32::from(byte.saturating_sub(b'0')))
+    };
+    let is_count = value.iter().all(u8::is_ascii_digit);
+    value.iter().filter(|_| is_count).fold(0, digit)
 }
 
 /// Whether the content type is gRPC's (G6).
@@ -223,19 +248,12 @@ fn unsupported_media_type(id: Uuid) -> Response<Body> {
     tell(response, id)
 }
 
-fn unknown_caller(id: Uuid) -> tonic::Status {
-    tracing::info!(request_id = %id, "a call of nobody who is known was refused");
-    let text = "authorization must be Bearer with a token of a caller that the gateway knows";
-    status::of_gateway(Reason::UnknownCaller, text, id)
-}
-
-fn deadline_exceeded(id: Uuid) -> tonic::Status {
-    status::of_gateway(Reason::DeadlineExceeded, "the deadline passed", id)
-}
-
 fn tell(mut response: Response<Body>, id: Uuid) -> Response<Body> {
     if let Ok(value) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,11 +71,11 @@ impl Inner {
         if looked.is_some_and(|at| at.elapsed() < FRESH) {
             return;
         }
-        let counts = self.store.counts().await;
-        self.metrics.set_store_up(counts.is_ok());
+        let is_up = self.store.ping().await.is_ok();
+        self.metrics.set_store_up(is_up);
         self.metrics.set_journalled_keys(self.store.journalled());
         self.metrics.set_keyring_refused(self.store.is_keyring_refused());
-        if let Ok(counts) = counts {
+        if is_up && let Ok(counts) = self.store.counts().await {
             self.note(&counts);
         }
         self.metrics.set_configuration_refused(self.in_force.get().is_refused);

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, PartnerSettings};
 use crate::credentials::SecretFiles;
 use crate::error::Error;
-use crate::grpc::PartnerSide;
+use crate::grpc::{PartnerSide, is_readable};
 use crate::operation::{Catalogue, Credential, Effect, Operation};
 use crate::random::Random;
 use crate::redis::Redis;
@@ -54,6 +54,7 @@ pub(super) fn build(
         status,
         store: shared.store.clone(),
         retention: config.idempotency.retention(),
+        is_readable,
         secret_files: shared.secret_files.clone(),
         redis: redis.clone(),
         metrics: shared.metrics.clone(),
@@ -63,7 +64,7 @@ pub(super) fn build(
     let mut problems = Vec::new();
     for settings in config.partners.settings() {
         let name = settings.name;
-        let limits = settings.tuning.limits(config.shared_limits.replicas);
+        let limits = settings.tuning.limits(config.shared_limits.replicas, config.grpc.max_calls);
         match side(settings, limits, context) {
             Ok(side) => {
                 sides.insert(name.to_owned(), side);

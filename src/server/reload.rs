@@ -150,13 +150,14 @@ impl Tuned {
     /// them apart is not taken away by a file that has lost a part.
     fn take(&self, config: Config) -> Result<bool, InvalidUrl> {
         let known = known(&config);
+        let (replicas, max_calls) = (config.shared_limits.replicas, config.grpc.max_calls);
         let partners = match self.simulators {
             Some(address) => config.partners.simulated(address)?,
             None => config.partners,
         };
         for settings in partners.settings() {
             if let Some(side) = self.gateway.partner(settings.name) {
-                side.state.limits.set(settings.tuning.limits(config.shared_limits.replicas));
+                side.state.limits.set(settings.tuning.limits(replicas, max_calls));
             }
         }
         let opens_up = known.is_empty() && self.callers.are_told_apart();

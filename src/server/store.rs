@@ -92,13 +92,13 @@ pub(super) async fn look_after(
     vaults: Vec<Vault>,
     stop: CancellationToken,
 ) {
-    let mut rounds = unhurried(ROUND);
+    let (mut rounds, mut expiry) = (unhurried(ROUND), Outage::default());
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = rounds.tick() => {
                 round(&store, &vaults).await;
-                requests(&store, &retention).await;
+                requests(&store, &retention, &mut expiry).await;
             }
         }
     }
@@ -138,15 +138,37 @@ async fn round(store: &Store, vaults: &[Vault]) {
     note_uses(vaults).await;
 }
 
-/// Looks after the records of calls that are done once. An outage has been told already.
-async fn requests(store: &Store, retention: &Retention) {
+/// Whether something fails that is tried in every round.
+#[derive(Debug, Default)]
+struct Outage {
+    is_on: bool,
+}
+
+impl Outage {
+    /// Notes how it went this time. Whether the log is to be told: once for each outage.
+    fn begins<T, E>(&mut self, result: &Result<T, E>) -> bool {
+        !std::mem::replace(&mut self.is_on, result.is_err()) && self.is_on
+    }
+}
+
+/// Looks after the records of calls that are done once.
+async fn requests(store: &Store, retention: &Retention, expiry: &mut Outage) {
     match store.give_up_overdue().await {
         Ok(0) | Err(_) => {}
         Ok(count) => tracing::warn!(count, "calls with a request id did not end in time"),
     }
-    match store.expire_requests(retention).await {
+    let expired = store.expire_requests(retention).await;
+    let is_news = expiry.begins(&expired);
+    match expired {
         Ok(count) => tracing::debug!(count, "records of calls with a request id have expired"),
-        Err(error) => tracing::debug!(error = error.chain(), "records are not deleted yet"),
+        Err(error) if is_news => {
+            let error = error.chain();
+            tracing::warn!(
+                error,
+                "records of calls with a request id are not deleted: they pile up"
+            );
+        }
+        Err(_) => {}
     }
 }
 
@@ -239,6 +261,12 @@ async fn rotate(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outage_is_told_once() {
+        let (mut outage, came) = (Outage::default(), [Ok(()), Err(()), Err(()), Ok(()), Err(())]);
+        assert_eq!(came.map(|it| outage.begins(&it)), [false, true, false, false, true]);
+    }
 
     #[test]
     fn the_journal_is_beside_an_sqlite_file() {

@@ -26,7 +26,6 @@ mod tests;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -35,7 +34,7 @@ use tower::{Layer, Service};
 pub(crate) use self::snapshot::LaneSnapshot;
 pub(crate) use self::turns::Turns;
 
-use self::book::Told;
+use self::book::{Refused, Told};
 use self::lane::Owner;
 use self::shared::Shared;
 use self::slots::Felt;
@@ -136,13 +135,17 @@ fn told(result: &Result<Reply, Error>, begun: Instant, quota: Option<Quota>) -> 
     Told { begun, felt: felt(result), refused, is_accepted, quota }
 }
 
-/// Whether the partner asks to be left alone, and until when, if it says so.
-fn refused(failure: &PartnerFailure) -> Option<Option<Duration>> {
+/// Whether the partner asks to be left alone, and for how long, if it says so. A hint of
+/// nothing is no hint: who is refused and comes back at once is refused again.
+fn refused(failure: &PartnerFailure) -> Option<Refused> {
     let PartnerFailure { status, meaning, retry_after, .. } = failure;
-    let is_too_many =
-        *status == StatusCode::TOO_MANY_REQUESTS || *meaning == Some(Meaning::RateLimited);
-    let is_hinted = *status == StatusCode::SERVICE_UNAVAILABLE && retry_after.is_some();
-    (is_too_many || is_hinted).then_some(*retry_after)
+    let hint = retry_after.filter(|hint| !hint.is_zero());
+    match *status {
+        StatusCode::TOO_MANY_REQUESTS => Some(Refused::TooMany(hint)),
+        _ if *meaning == Some(Meaning::RateLimited) => Some(Refused::TooMany(hint)),
+        StatusCode::SERVICE_UNAVAILABLE => hint.map(Refused::Unavailable),
+        _ => None,
+    }
 }
 
 fn felt(result: &Result<Reply, Error>) -> Felt {

@@ -1,32 +1,30 @@
 //! Identical reads in flight are one, for callers that have asked for it.
 //!
-//! Reads are identical when they would be the same request with the same credential: the
-//! rpc, the account, the user's own token, the target, the headers and the body are equal.
-//! Who calls makes no difference: both callers have asked for it, and both would be given
-//! the same answer. It may be as old as the oldest of the calls that share it.
+//! Reads are identical when the same caller would make the same request with the same
+//! credential: the rpc, the account, the user's own token, the target, the headers and the
+//! body are equal. The answer may be as old as the oldest of the calls that share it.
 //!
 //! The shared call belongs to nobody: it runs as a task of its own and ends when nobody waits
-//! for it any more. It has its first caller's time and that of one attempt more, so that who
-//! comes later and waits as long finds room in it; each who waits has their own deadline
-//! outside of this layer, and one that has more time than the shared call makes a call of its
-//! own, which others join from then on.
+//! for it any more, or at its first caller's deadline. Each who waits has their own deadline
+//! outside of this layer, and one that has time left when the first's was too short makes the
+//! call anew, as the next first.
 
 mod flights;
 
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt as _};
 use tracing::Instrument as _;
 
 use self::flights::{Flights, Key, Place};
 use super::exchange::Exchange;
 use super::{Answering, Next};
 use crate::call::{Call, Reply};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::operation::Effect;
 
 /// Joins identical reads.
@@ -34,8 +32,6 @@ use crate::operation::Effect;
 pub(super) struct CoalesceLayer {
     flights: Flights,
     tasks: TaskTracker,
-    /// What a shared call has beyond its first caller's time.
-    time: Duration,
 }
 
 /// Joins identical reads.
@@ -48,18 +44,40 @@ pub(super) struct Coalesce<S> {
 // === impl CoalesceLayer ===
 
 impl CoalesceLayer {
-    pub(super) fn new(context: &super::Context, time: Duration) -> Self {
-        Self { flights: Flights::default(), tasks: context.tasks.clone(), time }
+    pub(super) fn new(context: &super::Context) -> Self {
+        Self { flights: Flights::default(), tasks: context.tasks.clone() }
     }
 
     /// Makes the call that those who wait share.
-    fn share<S: Next>(&self, mut inner: S, call: &Call, key: Key) -> Place {
-        let deadline = call.deadline + self.time;
-        let exchange = Exchange::new(Call { deadline, ..call.clone() });
-        let (place, flight) = self.flights.begin(key, deadline, exchange.progress.clone());
-        let answer = async move { inner.call(exchange).await };
-        self.tasks.spawn(flight.fly(answer).in_current_span());
+    fn share<S: Next>(&self, inner: S, call: &Call, key: Key) -> Place {
+        let exchange = Exchange::new(call.clone());
+        let (place, flight) = self.flights.begin(key, exchange.progress.clone(), call.deadline);
+        self.tasks.spawn(flight.fly(inner.oneshot(exchange)).in_current_span());
         place
+    }
+
+    /// The answer of the shared call, or of the next one where the first's time was short.
+    async fn run<S: Next>(
+        &self,
+        mut ready: S,
+        again: S,
+        exchange: Exchange,
+    ) -> Result<Reply, Error> {
+        let call = &exchange.call;
+        let key = key(call);
+        loop {
+            let joined = self.flights.join(&key);
+            let place = joined.unwrap_or_else(|| self.share(ready, call, key));
+            // What is told of this call at its end is what became of the shared one.
+            exchange.progress.follow(place.progress());
+            let deadline = place.deadline();
+            match place.wait(call.deadline).await {
+                Err(error) if call.deadline > deadline && is_for_time(&error, deadline) => {
+                    ready = again.clone();
+                }
+                result => return result,
+            }
+        }
     }
 }
 
@@ -83,22 +101,24 @@ impl<S: Next> Service<Exchange> for Coalesce<S> {
     }
 
     fn call(&mut self, exchange: Exchange) -> Self::Future {
-        let inner = self.inner.clone();
-        let mut ready = std::mem::replace(&mut self.inner, inner);
+        let again = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, again.clone());
         let call = &exchange.call;
         if call.operation.effect != Effect::Read || !call.caller.coalesces_reads() {
             return Box::pin(ready.call(exchange));
         }
         let with = self.with.clone();
-        Box::pin(async move {
-            let call = &exchange.call;
-            let key = key(call);
-            let joined = with.flights.join(&key, call.deadline);
-            let place = joined.unwrap_or_else(|| with.share(ready, call, key));
-            // What is told of this call at its end is what became of the shared one.
-            exchange.progress.follow(place.progress());
-            place.wait(call.deadline).await
-        })
+        Box::pin(async move { with.run(ready, again, exchange).await })
+    }
+}
+
+/// Whether a call with more time than the shared one, which ended so, could come to another
+/// end: its time was over, or too short for its turn.
+fn is_for_time(error: &Error, deadline: Instant) -> bool {
+    match error.kind() {
+        Kind::Timeout => Instant::now() >= deadline,
+        Kind::RateLimited { .. } | Kind::Overloaded => true,
+        _ => false,
     }
 }
 
@@ -111,6 +131,7 @@ fn key(call: &Call) -> Key {
         context.update(&part.map_or(0, <[u8]>::len).to_be_bytes());
         context.update(part.unwrap_or_default());
     };
+    add(Some(call.caller.name().as_bytes()));
     add(Some(call.operation.rpc().as_bytes()));
     add(call.account.as_deref().map(str::as_bytes));
     add(call.user_token.as_ref().map(|token| token.expose_secret().as_bytes()));

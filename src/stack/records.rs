@@ -5,6 +5,7 @@
 //! store once, and an end that the store does not take yet is told from memory.
 
 mod answer;
+mod record;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,26 +15,31 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
-use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
-use uuid::Uuid;
 
-use super::exchange::{Exchange, Progress};
+pub(super) use record::Record;
+
+use super::Readable;
+use super::exchange::Exchange;
 use crate::call::Reply;
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Outcome};
 use crate::failpoint::{self, Point};
-use crate::store::{self, End, Found, NewRequest, RequestKey, Retention, Store};
+use crate::store::{self, End, Found, NewRequest, RequestKey, Retention, Store, Unopened};
 
 /// By how much replicas' clocks may differ, and how long a record takes to be written.
 const MARGIN: Duration = Duration::from_secs(60);
 /// How soon what the store did not take is tried again, doubled up to the second.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(15);
+/// How many records are taken back at a time. Beyond that they are left: the store gives
+/// up on them when their time is over.
+const TAKEN_BACK: usize = 256;
 
 /// What is known of an id when a call comes in with it.
 #[derive(Debug)]
@@ -62,29 +68,24 @@ struct Inner {
     tasks: TaskTracker,
     stopping: CancellationToken,
     retention: Retention,
+    is_readable: Readable,
     /// How long an attempt takes at most.
     attempt: Duration,
+    /// Room for the tasks that take a record back.
+    taken_back: Arc<Semaphore>,
     underway: Mutex<HashMap<RequestKey, Underway>>,
 }
 
 /// A call whose end the store has not taken yet.
-struct Underway {
-    fingerprint: [u8; 32],
-    /// How it ended, if it has: with an answer, or nobody knows how.
-    end: Option<End>,
-}
-
-/// The record of a call under way. However the call ends, its record is ended: a success
-/// is kept, a call without effect forgotten, any other stays unknown.
-#[derive(Debug)]
-#[must_use = "a record that is dropped ends by how far its call has come"]
-pub(super) struct Record {
-    records: Records,
-    id: Uuid,
-    key: RequestKey,
-    progress: Progress,
-    deadline: Instant,
-    is_settled: bool,
+enum Underway {
+    /// The store has not said yet whether it is the first.
+    Opening,
+    /// It is.
+    Started {
+        fingerprint: [u8; 32],
+        /// How it ended, if it has.
+        end: Option<End>,
+    },
 }
 
 // === impl Records ===
@@ -92,9 +93,19 @@ pub(super) struct Record {
 impl Records {
     /// The records of calls whose attempts take no longer than `attempt`.
     pub(super) fn new(context: &super::Context, attempt: Duration) -> Self {
-        let super::Context { store, clock, tasks, stopping, retention, .. } = context.clone();
-        let underway = Mutex::default();
-        Self(Arc::new(Inner { store, clock, tasks, stopping, retention, attempt, underway }))
+        let super::Context { store, clock, tasks, stopping, retention, is_readable, .. } =
+            context.clone();
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            tasks,
+            stopping,
+            retention,
+            is_readable,
+            attempt,
+            taken_back: Arc::new(Semaphore::new(TAKEN_BACK)),
+            underway: Mutex::default(),
+        }))
     }
 
     /// Finds the record of the call that is known by `key`, or makes it: then it is durable.
@@ -110,27 +121,16 @@ impl Records {
         if let Some(known) = self.enter(&key, fingerprint) {
             return known;
         }
-        let record = Record {
-            records: self.clone(),
-            id: Uuid::now_v7(),
-            key,
-            progress: exchange.progress.clone(),
-            deadline: exchange.call.deadline,
-            is_settled: false,
-        };
-        let new = NewRequest {
-            id: record.id,
-            key: record.key.clone(),
-            fingerprint,
-            call_id: exchange.call.id,
-            settles_by: self.settles_by(record.deadline),
-        };
+        let mut record = Record::new(self, key, fingerprint, exchange);
         let found = match failpoint::reach(Point::BeforeRecord).await {
-            Ok(()) => self.0.store.open_request(&new, &self.0.retention).await,
-            Err(failpoint::Injected) => Err(store::Error::Conflict),
+            Ok(()) => self.0.store.open_request(&record.new, &self.0.retention).await,
+            Err(failpoint::Injected) => {
+                Err(Unopened { error: store::Error::Conflict, may_exist: false })
+            }
         };
         match found {
             Ok(Found::New) => {
+                record.start();
                 let _ = failpoint::reach(Point::AfterRecord).await;
                 Ok(Opened::New(record))
             }
@@ -138,8 +138,12 @@ impl Records {
                 record.leave();
                 known(found)
             }
-            // It may have been made nevertheless: dropping it takes it back.
-            Err(error) => Err(of_store(error)),
+            // Dropping the record takes it back.
+            Err(Unopened { error, may_exist: true }) => Err(of_store(error)),
+            Err(Unopened { error, may_exist: false }) => {
+                record.leave();
+                Err(of_store(error))
+            }
         }
     }
 
@@ -147,66 +151,100 @@ impl Records {
     fn enter(&self, key: &RequestKey, fingerprint: [u8; 32]) -> Option<Result<Opened, Error>> {
         self.change(|underway| match underway.entry(key.clone()) {
             Entry::Vacant(vacant) => {
-                vacant.insert(Underway { fingerprint, end: None });
+                vacant.insert(Underway::Opening);
                 None
             }
             Entry::Occupied(found) => Some(match found.get() {
-                first if first.fingerprint != fingerprint => Ok(Opened::Other),
-                Underway { end: Some(End::Done(answer)), .. } => done(answer),
-                Underway { end: Some(End::Unknown), .. } => Ok(Opened::Unknown),
+                // Perhaps it is not the first, and then nothing may be compared with it.
+                Underway::Opening => Ok(Opened::InFlight),
+                Underway::Started { fingerprint: first, .. } if *first != fingerprint => {
+                    Ok(Opened::Other)
+                }
+                Underway::Started { end: Some(End::Done(answer)), .. } => done(answer),
+                Underway::Started { end: Some(End::Unknown), .. } => Ok(Opened::Unknown),
                 // One that is to be forgotten can be made again when the store has done so.
-                Underway { end: None | Some(End::Forgotten), .. } => Ok(Opened::InFlight),
+                Underway::Started { end: None | Some(End::Forgotten), .. } => Ok(Opened::InFlight),
             }),
         })
     }
 
     /// Has the store take how a call ended, again and again until it does. When the gateway
     /// stops it is tried for the last time.
-    fn end(&self, id: Uuid, key: RequestKey, end: End) -> JoinHandle<()> {
-        self.change(|underway| {
-            if let Some(call) = underway.get_mut(&key) {
-                call.end = Some(end.clone());
-            }
-        });
+    fn end(&self, new: NewRequest, end: End, over: Instant) -> JoinHandle<()> {
+        let (fingerprint, ended) = (new.fingerprint, Some(end.clone()));
+        self.note(&new.key, Underway::Started { fingerprint, end: ended });
         let records = self.clone();
         let work = async move {
-            let mut pause = FIRST_RETRY;
-            loop {
-                let is_last = records.0.stopping.is_cancelled();
-                match records.write(id, &key, &end).await {
-                    Ok(()) => break,
-                    Err(error) if is_last => {
-                        let error = error.chain();
-                        tracing::error!(error, rpc = key.rpc(), "how a call ended is lost");
-                        break;
-                    }
-                    Err(error) if pause == FIRST_RETRY => {
-                        let error = error.chain();
-                        tracing::warn!(
-                            error,
-                            rpc = key.rpc(),
-                            "how a call ended is in memory only"
-                        );
-                    }
-                    Err(_) => {}
-                }
-                tokio::select! {
-                    () = sleep(pause) => pause = (pause * 2).min(LAST_RETRY),
-                    () = records.0.stopping.cancelled() => {}
-                }
-            }
-            records.leave(&key);
+            records.write(&new, &end, over).await;
+            records.leave(&new.key);
         };
         self.0.tasks.spawn(work.in_current_span())
     }
 
-    async fn write(&self, id: Uuid, key: &RequestKey, end: &End) -> Result<(), store::Error> {
+    async fn write(&self, new: &NewRequest, end: &End, over: Instant) {
+        let rpc = new.key.rpc();
+        let mut pause = FIRST_RETRY;
+        loop {
+            // What is forgotten after its time the store has given up on.
+            let is_late = *end == End::Forgotten && Instant::now() >= over;
+            let is_last = is_late || self.0.stopping.is_cancelled();
+            match self.write_once(new, end).await {
+                Ok(()) => return,
+                Err(error) if is_last => {
+                    let error = error.chain();
+                    return tracing::error!(error, rpc, "how a call ended is lost");
+                }
+                Err(error) if pause == FIRST_RETRY => {
+                    let error = error.chain();
+                    tracing::warn!(error, rpc, "how a call ended is in memory only");
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = sleep(pause) => pause = longer(pause),
+                () = self.0.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    async fn write_once(&self, new: &NewRequest, end: &End) -> Result<(), store::Error> {
         if failpoint::reach(Point::BeforeEnd).await.is_err() {
             return Err(store::Error::Conflict);
         }
-        self.0.store.end_request(id, key, end).await?;
+        self.0.store.end_request(new, end).await?;
         let _ = failpoint::reach(Point::AfterEnd).await;
         Ok(())
+    }
+
+    /// Deletes a record that may have been made though making it failed; nothing was sent,
+    /// and nobody waits for it. Of one that stays nevertheless the store says in time that
+    /// the outcome is not known.
+    fn take_back(&self, new: NewRequest, over: Instant) {
+        let Ok(room) = Arc::clone(&self.0.taken_back).try_acquire_owned() else { return };
+        let records = self.clone();
+        let work = async move {
+            let _room = room;
+            let (mut pause, mut is_certain) = (FIRST_RETRY, false);
+            loop {
+                match records.0.store.end_request(&new, &End::Forgotten).await {
+                    Ok(false) if !is_certain => {
+                        // It may come yet, until the time for making it is over.
+                        (pause, is_certain) = (records.0.store.limit(), true);
+                    }
+                    Ok(_) => return,
+                    Err(_) => pause = longer(pause),
+                }
+                let slept = records.0.stopping.run_until_cancelled(sleep(pause)).await;
+                if slept.is_none() || Instant::now() >= over {
+                    return;
+                }
+            }
+        };
+        self.0.tasks.spawn(work.in_current_span());
+    }
+
+    fn note(&self, key: &RequestKey, now: Underway) {
+        self.change(|underway| underway.insert(key.clone(), now));
     }
 
     /// From now on the store alone tells of `key`.
@@ -214,12 +252,15 @@ impl Records {
         self.change(|underway| underway.remove(key));
     }
 
-    /// When a call is over, by any replica's clock: its last attempt begins before the
-    /// deadline.
-    fn settles_by(&self, deadline: Instant) -> Timestamp {
+    /// How long a call may last yet: its last attempt begins before the deadline.
+    fn most(&self, deadline: Instant) -> Duration {
         let left = deadline.saturating_duration_since(Instant::now());
-        let most = left.saturating_add(self.0.attempt).saturating_add(MARGIN);
-        self.0.clock.now().checked_add(most).unwrap_or(Timestamp::MAX)
+        left.saturating_add(self.0.attempt).saturating_add(MARGIN)
+    }
+
+    /// When a call is over, by any replica's clock.
+    fn settles_by(&self, deadline: Instant) -> Timestamp {
+        self.0.clock.now().checked_add(self.most(deadline)).unwrap_or(Timestamp::MAX)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut HashMap<RequestKey, Underway>) -> T) -> T {
@@ -235,47 +276,9 @@ impl fmt::Debug for Records {
     }
 }
 
-// === impl Record ===
-
-impl Record {
-    /// Ends the record by how its call ended. It is durable when this returns, unless the
-    /// store is slow: an answer is not held back for longer than half of the time that its
-    /// caller still has.
-    pub(super) async fn settle(mut self, result: &Result<Reply, Error>) {
-        let end = match result {
-            Ok(reply) => End::Done(answer::write(reply)),
-            Err(error) => end_of(error.outcome().worse(self.progress.outcome())),
-        };
-        self.is_settled = true;
-        let ended = self.records.end(self.id, self.key.clone(), end);
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        // Its task goes on.
-        let _ = timeout(left / 2, ended).await;
-    }
-
-    /// Drops a record that was not made: the store has one of the same key.
-    fn leave(mut self) {
-        self.is_settled = true;
-        self.records.leave(&self.key);
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        // Without a runtime the process ends, and the store finds the record open.
-        if !self.is_settled && Handle::try_current().is_ok() {
-            let end = end_of(self.progress.outcome());
-            drop(self.records.end(self.id, self.key.clone(), end));
-        }
-    }
-}
-
-/// What is kept of a call that was not answered.
-fn end_of(outcome: Outcome) -> End {
-    match outcome {
-        Outcome::NotSent | Outcome::Rejected => End::Forgotten,
-        Outcome::Unknown => End::Unknown,
-    }
+/// The pause after this one.
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(LAST_RETRY)
 }
 
 /// What the store has found, of a record that is there.

@@ -19,7 +19,7 @@ use tower::{Layer, Service, ServiceExt as _};
 use tracing::Instrument as _;
 
 pub use self::budget::Budget;
-use super::exchange::{Exchange, Phase};
+use super::exchange::{Exchange, Phase, Progress};
 use super::limits::{Retry as Limits, Tunable};
 use super::{Answering, Next};
 use crate::call::Reply;
@@ -46,6 +46,14 @@ pub(super) struct Retry<S> {
     with: RetryLayer,
 }
 
+/// The first pass of a call. Once it is over, or given up, it counts in the budget if an
+/// attempt was made: the budget limits repeats, so the first attempt never asks it.
+struct First {
+    budget: Budget,
+    progress: Progress,
+    attempts: u32,
+}
+
 // === impl RetryLayer ===
 
 impl RetryLayer {
@@ -53,6 +61,11 @@ impl RetryLayer {
         let super::Context { random, stopping, metrics, .. } = context;
         let (random, stopping) = (random.clone(), stopping.clone());
         Self { limits, budget, random, stopping, metrics: metrics.clone() }
+    }
+
+    fn first(&self, progress: &Progress) -> First {
+        let (budget, progress) = (self.budget.clone(), progress.clone());
+        First { budget, attempts: progress.attempts(), progress }
     }
 
     /// Makes a call, again if it has to be.
@@ -64,7 +77,7 @@ impl RetryLayer {
         limits: Limits,
     ) -> Result<Reply, Error> {
         let progress = exchange.progress.clone();
-        let mut result = ready.call(exchange.clone()).await;
+        let mut result = self.first(&progress).counted(ready.call(exchange.clone())).await;
         for number in 1.. {
             let Err(error) = result else { break };
             let Some(pause) = self.pause(&limits, &exchange, &error, number) else {
@@ -134,12 +147,30 @@ impl<S: Next> Service<Exchange> for Retry<S> {
     fn call(&mut self, exchange: Exchange) -> Self::Future {
         let again = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, again.clone());
-        // The first attempt never asks the budget: it limits repeats, not access (R4).
-        self.with.budget.deposit();
         let limits = self.with.limits.get().retry;
         match may_ever_repeat(&limits, &exchange) {
             true => Box::pin(self.with.clone().run(ready, again, exchange, limits)),
-            false => Box::pin(ready.call(exchange)),
+            false => Box::pin(self.with.first(&exchange.progress).counted(ready.call(exchange))),
+        }
+    }
+}
+
+// === impl First ===
+
+impl First {
+    /// The answer of the first pass, counted before anything is made of it.
+    async fn counted<T>(self, answer: impl Future<Output = T>) -> T {
+        let answer = answer.await;
+        drop(self);
+        answer
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        // What was refused in the gateway is nothing that the partner has to bear (R4).
+        if self.progress.attempts() > self.attempts {
+            self.budget.deposit();
         }
     }
 }

@@ -37,6 +37,7 @@ pub(crate) async fn context() -> Context {
     Context {
         store: store(clock.clone()).await,
         retention: Retention::default(),
+        is_readable: |_, _| true,
         clock,
         tasks: TaskTracker::new(),
         stopping: CancellationToken::new(),

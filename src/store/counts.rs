@@ -72,3 +72,22 @@ fn request(row: &AnyRow) -> Option<(String, RequestState, u64)> {
 fn number(row: &AnyRow, column: &str) -> Result<u64, Error> {
     Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    /// However many answers there are, and however large.
+    #[tokio::test]
+    async fn a_count_of_records_reads_an_index_alone() {
+        let store = Store::in_memory(Clock::system()).await.unwrap();
+        let plan = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {REQUESTS}"));
+        let plan = store.0.database.rows(sqlx::query(plan)).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let is_covered = |line: &String| line.contains("COVERING INDEX requests_state");
+        assert!(plan.iter().any(is_covered), "{plan:?}");
+    }
+}

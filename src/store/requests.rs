@@ -9,18 +9,20 @@ mod rotation;
 
 use secrecy::SecretSlice;
 use sqlx::AnyConnection;
-use uuid::Uuid;
+use tokio::time::{Duration, Instant};
 
 use record::Request;
-pub use record::{End, Found, NewRequest, RequestKey, RequestState, Retention};
+pub use record::{End, Found, NewRequest, RequestKey, RequestState, Retention, Unopened};
 
-use super::database::Backend;
+use super::database::{Backend, Query};
 use super::{Error, Store, row};
 
 /// How often opening starts over when a record comes or goes meanwhile.
 const ATTEMPTS: u32 = 100;
-/// How many records are deleted in one statement.
-const CHUNK: i64 = 1_000;
+/// How many records are deleted in one statement, and for how long at a time: whoever looks
+/// after the store has more to do, and comes again.
+const CHUNK: i64 = 500;
+const EXPIRING: Duration = Duration::from_secs(1);
 /// What a store in memory may grow to before no new record is made.
 const ROOM: u64 = 64 * 1024 * 1024;
 
@@ -29,10 +31,20 @@ const FIND: &str = "SELECT id, key, partner, rpc, fingerprint, state, settles_by
 const INSERT: &str = "INSERT INTO requests \
      (id, key, partner, rpc, call_id, fingerprint, state, created, settles_by) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
-const DONE: &str = "UPDATE requests SET state = $1, answer = $2, kek_id = $3, ended = $4 \
-     WHERE id = $5";
-const UNKNOWN: &str = "UPDATE requests SET state = $1, ended = $2 WHERE id = $3 AND state = $4";
-const FORGET: &str = "DELETE FROM requests WHERE id = $1 AND state <> $2";
+// An end is written whether its record is there or not: a standby that took over may never
+// have seen it, and the id would be free. An answer stands above all else, and stays.
+const DONE: &str = "INSERT INTO requests (id, key, partner, rpc, call_id, fingerprint, state, \
+     created, settles_by, ended, answer, kek_id) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+     ON CONFLICT (key) DO UPDATE SET id = excluded.id, call_id = excluded.call_id, \
+     fingerprint = excluded.fingerprint, state = excluded.state, ended = excluded.ended, \
+     answer = excluded.answer, kek_id = excluded.kek_id WHERE requests.state <> excluded.state";
+const UNKNOWN: &str = "INSERT INTO requests \
+     (id, key, partner, rpc, call_id, fingerprint, state, created, settles_by, ended) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+     ON CONFLICT (key) DO UPDATE SET state = excluded.state, ended = excluded.ended \
+     WHERE requests.state = $11";
+/// Deletes a record if it still is what it was.
 const DROP: &str = "DELETE FROM requests WHERE id = $1 AND state = $2";
 const OVERDUE: &str = "UPDATE requests SET state = $1, ended = $2 \
      WHERE state = $3 AND settles_by < $4";
@@ -48,10 +60,15 @@ impl Store {
     /// Of several that try at once, one makes it.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]: nothing may be sent; the record may be there.
-    /// [`Error::Corrupt`] and [`Error::UnknownKey`]: the call had its effect, and its answer
-    /// cannot be read.
-    pub async fn open_request(&self, new: &NewRequest, keeps: &Retention) -> Result<Found, Error> {
+    /// [`Error::Unavailable`]: nothing may be sent; what is returned tells whether the record
+    /// may be there. [`Error::Corrupt`] and [`Error::UnknownKey`]: the call had its effect,
+    /// and its answer cannot be read.
+    pub async fn open_request(
+        &self,
+        new: &NewRequest,
+        keeps: &Retention,
+    ) -> Result<Found, Unopened> {
+        let mut may_exist = false;
         let work = async {
             let mut connection = self.0.database.acquire().await?;
             for _ in 0..ATTEMPTS {
@@ -61,42 +78,47 @@ impl Store {
                     }
                     Some(request) => return self.found(&request, new),
                     None if !self.has_room(&mut connection).await? => return Ok(Found::Full),
-                    None if self.insert(&mut connection, new).await? => return Ok(Found::New),
-                    None => {}
+                    None => {
+                        may_exist = true;
+                        if self.insert(&mut connection, new).await? {
+                            return Ok(Found::New);
+                        }
+                        may_exist = false;
+                    }
                 }
             }
             Err(Error::Conflict)
         };
-        self.0.database.within(work).await
+        let found = self.0.database.within(work).await;
+        found.map_err(|error| Unopened { error, may_exist })
     }
 
-    /// Says how a call ended. It is on the disk when this returns.
+    /// Says how a call ended, also if its record is gone. It is on the disk when this returns.
+    /// Says whether that changed anything.
     ///
     /// # Errors
     /// [`Error::Unavailable`]: saying it again is safe.
-    pub async fn end_request(&self, id: Uuid, key: &RequestKey, end: &End) -> Result<(), Error> {
+    pub async fn end_request(&self, new: &NewRequest, end: &End) -> Result<bool, Error> {
         let now = self.now().as_microsecond();
         let query = match end {
             End::Done(answer) => {
-                let sealed = self.keyring().seal(&key.identity(id), answer)?;
-                sqlx::query(DONE)
-                    .bind(RequestState::Done.as_str())
+                let sealed = self.keyring().seal(&new.key.identity(new.id), answer)?;
+                self.row(DONE, new, RequestState::Done)
+                    .bind(now)
                     .bind(sealed.to_bytes())
                     .bind(sealed.kek_id().to_string())
-                    .bind(now)
-                    .bind(id.to_string())
             }
-            End::Unknown => sqlx::query(UNKNOWN)
-                .bind(RequestState::Unknown.as_str())
+            End::Unknown => self
+                .row(UNKNOWN, new, RequestState::Unknown)
                 .bind(now)
-                .bind(id.to_string())
                 .bind(RequestState::Started.as_str()),
-            // Also one that was given up on too early: that it had no effect is known now.
+            // Not one that was given up on: somebody has been told so, and may have done it
+            // anew under another id.
             End::Forgotten => {
-                sqlx::query(FORGET).bind(id.to_string()).bind(RequestState::Done.as_str())
+                sqlx::query(DROP).bind(new.id.to_string()).bind(RequestState::Started.as_str())
             }
         };
-        self.0.database.change(query).await.map(drop)
+        Ok(self.0.database.change(query).await? > 0)
     }
 
     /// Gives up on the calls that must be over and whose end nobody told. Says how many
@@ -108,19 +130,20 @@ impl Store {
         self.give_up_before(self.now().as_microsecond()).await
     }
 
-    /// Deletes the records that nobody may ask for any more. Says how many they were.
+    /// Deletes records that nobody may ask for any more. Says how many they were; there may
+    /// be more of them.
     ///
     /// # Errors
     /// [`Error::Unavailable`]: the next time does it.
     pub async fn expire_requests(&self, keeps: &Retention) -> Result<u64, Error> {
-        let mut expired = 0;
+        let (mut expired, begun) = (0, Instant::now());
         for state in [RequestState::Done, RequestState::Unknown] {
             let before = keeps.since(state, self.now()).as_microsecond();
             loop {
                 let query = sqlx::query(EXPIRE).bind(state.as_str()).bind(before).bind(CHUNK);
                 let deleted = self.0.database.change(query).await?;
                 expired += deleted;
-                if deleted < CHUNK.unsigned_abs() {
+                if deleted < CHUNK.unsigned_abs() || begun.elapsed() >= EXPIRING {
                     break;
                 }
             }
@@ -161,17 +184,22 @@ impl Store {
 
     /// Says whether the record was made; not if there is one of the key.
     async fn insert(&self, on: &mut AnyConnection, new: &NewRequest) -> Result<bool, Error> {
-        let query = sqlx::query(INSERT)
-            .bind(new.id.to_string())
-            .bind(new.key.digest())
-            .bind(new.key.partner())
-            .bind(new.key.rpc())
-            .bind(new.call_id.to_string())
-            .bind(new.fingerprint.as_slice())
-            .bind(RequestState::Started.as_str())
-            .bind(self.now().as_microsecond())
-            .bind(row::kept(new.settles_by).as_microsecond());
+        let query = self.row(INSERT, new, RequestState::Started);
         Ok(query.execute(on).await?.rows_affected() == 1)
+    }
+
+    /// A statement that begins with the values of every row.
+    fn row<'q>(&self, sql: &'static str, new: &NewRequest, state: RequestState) -> Query<'q> {
+        sqlx::query(sql)
+            .bind(new.id.to_string())
+            .bind(new.key.digest().to_owned())
+            .bind(new.key.partner().to_owned())
+            .bind(new.key.rpc().to_owned())
+            .bind(new.call_id.to_string())
+            .bind(new.fingerprint.to_vec())
+            .bind(state.as_str())
+            .bind(self.now().as_microsecond())
+            .bind(row::kept(new.settles_by).as_microsecond())
     }
 
     /// Whether another record may be made. A disk says so itself when it is full.

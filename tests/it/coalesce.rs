@@ -29,7 +29,7 @@ async fn gateway() -> Gateway {
 }
 
 #[tokio::test]
-async fn identical_reads_of_callers_that_have_asked_for_it_are_one_request() {
+async fn identical_reads_of_a_caller_that_has_asked_for_it_are_one_request() {
     let gateway = gateway().await;
     let calls = (0..40).map(|n| {
         let token = if n % 2 == 0 { "one" } else { "two" };
@@ -42,11 +42,11 @@ async fn identical_reads_of_callers_that_have_asked_for_it_are_one_request() {
         assert_eq!(metadata.get("x-gateway-attempts").unwrap(), "1");
         assert!(ids.insert(metadata.get("x-request-id").unwrap().to_str().unwrap().to_owned()));
     }
-    assert_eq!(arrived(&gateway, "trolley", PATH).await.len(), 1);
+    assert_eq!(arrived(&gateway, "trolley", PATH).await.len(), 2, "one for each caller");
 
     let calls = (0..3).map(|_| gateway.client.call_with(LIST, as_caller("alone", json!({}))));
     assert!(join_all(calls).await.iter().all(Result::is_ok));
-    assert_eq!(arrived(&gateway, "trolley", PATH).await.len(), 4);
+    assert_eq!(arrived(&gateway, "trolley", PATH).await.len(), 5);
 }
 
 #[tokio::test]

@@ -10,9 +10,12 @@ use tokio::time::Instant;
 use crate::support::frames::{self, Connection};
 use crate::support::gateway::Gateway;
 use crate::support::tool::Tool;
-use crate::support::wire::Wire;
+use crate::support::wire::{Wire, framed};
 
-const RPC: &str = "trolley.v1.WebhookService/ListWebhooks";
+const RPC: &str = "trustist.v1.InvitationService/ListInvitations";
+const LONG_RPC: &str = "trolley.v1.WebhookService/ListWebhooks";
+const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
 const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 const SETTINGS: [u8; 9] = [0, 0, 0, frames::SETTINGS, 0, 0, 0, 0, 0];
 const ENHANCE_YOUR_CALM: u32 = 0xb;
@@ -74,7 +77,7 @@ async fn g21_no_call_fails_while_connections_reach_their_age() {
 async fn g21_a_call_is_answered_although_the_grace_of_its_connection_is_over() {
     let settings = "[grpc]\nmax_connection_age = '100ms'\nmax_connection_age_grace = '100ms'";
     let gateway = Gateway::simulated(settings).await;
-    let delay = json!({"partner": "trolley", "fault": {"kind": "delay", "millis": 900}});
+    let delay = json!({"partner": "trustist", "path": "/invitations", "fault": {"kind": "delay", "millis": 900}});
     gateway.control().fault(delay).await;
 
     let told = Wire::to(gateway.grpc()).call(RPC, json!({}), &[]).await;
@@ -133,4 +136,82 @@ async fn g23_three_pings_are_answered() {
     for _ in 0..3 {
         assert!(connection.next_of(PING[3]).await.is_some(), "closed");
     }
+}
+
+/// Opens stream 1: the header fields are literals, without HPACK's tables.
+fn request(rpc: &str, message: &[u8]) -> Vec<u8> {
+    let path = format!("/{rpc}");
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path.as_str()),
+        (":authority", "gateway"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ];
+    let block = fields.iter().flat_map(|(name, value)| {
+        let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        [vec![0], text(name), text(value)].concat()
+    });
+    let frame = |kind: u8, flags: u8, payload: &[u8]| {
+        let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[..], &[kind, flags, 0, 0, 0, 1], payload].concat()
+    };
+    let (end_headers, end_stream) = (0x4, 0x1);
+    let headers = frame(HEADERS, end_headers, &block.collect::<Vec<_>>());
+    [headers, frame(DATA, end_stream, &framed(0, message))].concat()
+}
+
+/// A window for this many bytes more, of the connection and of stream 1.
+fn windows(bytes: usize) -> Vec<u8> {
+    let bytes = u32::try_from(bytes).unwrap().to_be_bytes();
+    [0, 1]
+        .iter()
+        .flat_map(|stream| [&[0, 0, 4, 8, 0, 0, 0, 0, *stream], &bytes[..]].concat())
+        .collect()
+}
+
+/// As clients do that measure the bandwidth: while a PING is out there is no second one.
+#[tokio::test]
+async fn g23_a_ping_for_each_round_trip_of_a_long_answer_is_no_flood() {
+    let gateway = Gateway::simulated("").await;
+    let body = json!({"padding": "x".repeat(1_000_000)});
+    let fault = json!({"kind": "status", "status": 200, "body": body});
+    gateway.control().fault(json!({"partner": "trolley", "fault": fault})).await;
+    let mut connection = Connection::established(gateway.grpc()).await;
+    connection.send(&request(LONG_RPC, b"")).await;
+
+    let (mut received, mut pings, mut is_out) = (0, 0, false);
+    while received < 1_000_000 {
+        let frame = connection.next().await.expect("closed");
+        match frame.kind {
+            DATA => {
+                received += frame.payload.len();
+                connection.send(&windows(frame.payload.len())).await;
+                if !is_out {
+                    connection.send(&PING).await;
+                    (pings, is_out) = (pings + 1, true);
+                }
+            }
+            kind if kind == PING[3] => is_out = false,
+            frames::GOAWAY => panic!("{pings} PINGs: {}", frame.payload.escape_ascii()),
+            _ => {}
+        }
+    }
+    assert!(pings > 4, "{pings}");
+}
+
+/// What is queued for a slow peer is still to be written when its calls have ended.
+#[tokio::test]
+async fn g21_a_peer_has_seconds_to_answer_a_goaway() {
+    let gateway = Gateway::simulated("[grpc]\nmax_connection_age = '100ms'").await;
+    let mut connection = Connection::established(gateway.grpc()).await;
+    connection.next_of(frames::GOAWAY).await.expect("closed without a GOAWAY");
+    // The PING that goes with it is answered when it is read.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+
+    let second = connection.next_of(frames::GOAWAY).await.expect("closed after the first");
+    connection.closed().await;
+
+    assert_eq!(last_stream(&second), 0);
 }

@@ -117,7 +117,8 @@ async fn b1_a_partner_that_accepts_and_never_says_a_word_is_deadline_exceeded() 
 async fn g3_g4_every_write_that_times_out_tells_its_outcome_under_load() {
     let (_partner, url) = silent().await;
     // Room for all of them, so that none has to wait for its turn.
-    let room = "[partners.trolley.concurrency]\ninitial = 200\nmin = 200\nmax = 200\n";
+    let room = "[partners.trolley.concurrency]\ninitial = 200\nmin = 200\nmax = 200\n\
+                [partners.trolley.rate_limit]\nburst = 200\n";
     let gateway = Gateway::configured(&(at(&url, "") + room)).await;
     let wire = Wire::to(gateway.grpc());
     let calls = (0..100).map(|_| {

@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use partner_gateway::simulator::Settings;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -13,7 +12,7 @@ use crate::support::control::Control;
 use crate::support::process::Process;
 use crate::support::tool::Tool;
 
-const RPC: &str = "trolley.v1.WebhookService/ListWebhooks";
+const RPC: &str = "trustist.v1.InvitationService/ListInvitations";
 /// Calls of all callers, a second. Beside all other tests, a build for debugging has no
 /// room for more than a part of what the long form asks of it.
 const SHORT_RATE: &str = "50";
@@ -63,10 +62,7 @@ async fn found(process: &Process) {
 /// Replaces each of two replicas so many times: what the callers were told, and how long
 /// each took to go.
 async fn restarts(rounds: usize, rate: &str) -> Option<(Value, Vec<Duration>)> {
-    // It is the gateway that is tested here, not the partner's quota.
-    let mut settings = Settings::default();
-    settings.trolley.rate_limit = u32::MAX;
-    let simulators = Control::start_with(settings).await;
+    let simulators = Control::start().await;
     let mut replicas = [replica(&simulators, None).await, replica(&simulators, None).await];
     let [first, second] = [&replicas[0], &replicas[1]].map(|it| it.grpc.to_string());
     let mut callers = Tool::start("steady_load.py", &[RPC, &first, &second, "--rate", rate])?;
@@ -108,9 +104,10 @@ async fn g27_a_rolling_restart_fails_no_call_of_plain_callers() {
     judge(&told, &drains);
 }
 
-/// The long form: `scripts/rolling-restarts`.
+/// The form at the full rate: `scripts/rolling-restarts`, of which `scripts/test` does two
+/// rounds after all other tests.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "it takes minutes"]
+#[ignore = "it needs the machine to itself"]
 async fn rounds() {
     let rounds = std::env::var_os("ROLLING_RESTARTS").unwrap_or_else(|| "20".into());
     let rounds = rounds.to_str().unwrap().parse().unwrap();

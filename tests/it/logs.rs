@@ -8,6 +8,7 @@ use tonic::Request;
 use crate::support::client::Client;
 use crate::support::control::Control;
 use crate::support::process::Process;
+use crate::support::wire::Wire;
 
 const LIST: &str = "trustist.v1.InvitationService/ListInvitations";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -40,7 +41,7 @@ async fn make_calls(process: &Process) -> String {
     let account = json!({"submerchant_id": partner_gateway::simulator::trolley::SUBMERCHANT_ID});
     client.call("trolley.v1.BalanceService/GetFundingInfo", account).await.unwrap();
     client.call("trustist.v1.InvitationService/GetMerchantKeys", json!({})).await.unwrap_err();
-    let fault = json!({"partner": "trustist", "fault": {"kind": "drop_before"}});
+    let fault = json!({"partner": "trustist", "times": null, "fault": {"kind": "drop_before"}});
     control.fault(fault).await;
     client.call(LIST, json!({})).await.unwrap_err();
     client.call("gateway.v1.PartnerService/ListPartners", json!({})).await.unwrap();
@@ -124,7 +125,36 @@ async fn an_rpc_that_nobody_serves_is_told_as_other() {
     grpc.unary(Request::new(()), path, codec).await.unwrap_err();
     let lines = calls(&process, 1).await;
     assert_eq!((&lines[0]["rpc"], &lines[0]["code"]), (&json!("other"), &json!("UNIMPLEMENTED")));
+    assert_eq!(lines[0]["reason"], "UNKNOWN_RPC");
     assert!(!format!("{:?}", process.log()).contains("Canary"));
+}
+
+/// One line, with the reason: also of what no service has seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_edge_refuses_has_one_line_with_its_reason() {
+    // SHA-256 of "token".
+    let digest = "3c469e9d6c5875d37a43f353d4f88e61fcf812c66eee3457465a40b0da4153e0";
+    let callers = format!("[{{ name = 'one', token_sha256 = '{digest}' }}]");
+    let settings = [
+        ("PARTNER_GATEWAY__CALLERS", callers.as_str()),
+        ("PARTNER_GATEWAY__GRPC__MAX_MESSAGE_BYTES", "1024"),
+    ];
+    let process = Process::serve(&["--simulate"], &settings).await;
+    let wire = Wire::to(process.grpc);
+    let known = ("authorization", "Bearer token");
+    let mut told = vec![wire.send(LIST, b"", &[]).await];
+    told.push(wire.send(LIST, b"", &[known, ("grpc-timeout", "soon")]).await);
+    told.push(wire.send(LIST, &[0; 2000], &[known]).await);
+    let lines = calls(&process, 3).await;
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    let reasons = ["UNKNOWN_CALLER", "INVALID_TIMEOUT", "MESSAGE_TOO_LARGE"];
+    for ((line, told), reason) in lines.iter().zip(&told).zip(reasons) {
+        let id = told.metadata("x-request-id").unwrap();
+        assert_eq!((&line["message"], &line["reason"]), (&json!("call refused"), &json!(reason)));
+        assert_eq!((told.error_info().reason.as_str(), &line["request_id"]), (reason, &json!(id)));
+        let of_call = process.log().into_iter().filter(|it| it["request_id"] == id).count();
+        assert_eq!(of_call, 1, "{:#?}", process.log());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,7 @@ mod partners;
 mod pushback;
 mod readme;
 mod reload;
+mod replicas;
 mod request_ids;
 mod retries;
 mod secret_files;

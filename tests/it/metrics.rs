@@ -59,7 +59,7 @@ async fn g42_r20_calls_and_attempts_are_counted_by_rpc_and_end() {
         "fault": {"kind": "status", "status": 401}});
     gateway.control().fault(refused).await;
     gateway.client.call(LIST, json!({})).await.unwrap();
-    let unreadable = json!({"partner": "trustist", "path": "/invitations", "times": 1,
+    let unreadable = json!({"partner": "trustist", "path": "/invitations", "times": 3,
         "fault": {"kind": "drop_before"}});
     gateway.control().fault(unreadable).await;
     gateway.client.call(LIST, json!({})).await.unwrap_err();
@@ -87,7 +87,8 @@ async fn g42_r20_calls_and_attempts_are_counted_by_rpc_and_end() {
         ),
         format!(r#"{request},http_response_status_code="401",error_type="401"}} 1"#),
         format!(r#"{request},http_response_status_code="200"}} 1"#),
-        format!(r#"{request},error_type="UNREACHABLE"}} 1"#),
+        format!(r#"{request},error_type="UNREACHABLE"}} 3"#),
+        r#"partner_gateway_retries_total{partner="trustist",reason="UNREACHABLE"} 2"#.to_owned(),
     ] {
         assert!(page.contains(&expected), "{expected} is not in\n{page}");
     }

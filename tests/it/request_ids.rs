@@ -254,6 +254,26 @@ async fn r8_a_lost_answer_stays_lost_after_a_restart() {
     assert!(list.contains("https://example.com/one"), "{list}");
 }
 
+/// R8: a success that cannot be read is no answer to anybody, at once or after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_a_success_that_cannot_be_read_is_an_unknown_outcome() {
+    let setting = Setting::sqlite().await;
+    let id = Uuid::new_v4();
+    setting.fault(json!({"kind": "malformed_json"})).await;
+    let mut process = setting.start(&[]).await;
+    let client = Client::connect(process.grpc).await;
+    let first = make(&client, id, "one").await.unwrap_err();
+    assert_eq!(told(&first), (Code::Internal, "PARTNER_BAD_RESPONSE".to_owned()));
+    assert_eq!(info(&first).metadata["outcome"], "UNKNOWN");
+    assert_unknown(&make(&client, id, "one").await.unwrap_err());
+    process.signal("KILL").await;
+    process.ended().await;
+    let process = setting.start(&[]).await;
+    assert_unknown(&make(&Client::connect(process.grpc).await, id, "one").await.unwrap_err());
+    let arrived = setting.control.arrived("trolley").await;
+    assert_eq!(arrived.iter().filter(|entry| entry["path"] == MADE_AT).count(), 1);
+}
+
 /// A call that had no effect frees its id, also for other processes.
 #[tokio::test(flavor = "multi_thread")]
 async fn r8_a_refused_call_may_be_made_again_after_a_restart() {

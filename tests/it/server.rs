@@ -458,7 +458,7 @@ async fn g21_an_idle_connection_whose_client_is_silent_is_closed_too() {
     connection.send(&[0, 0, 0, frames::SETTINGS, 0, 0, 0, 0, 0]).await;
     let start = Instant::now();
 
-    let closed = tokio::time::timeout(Duration::from_secs(3), connection.closed()).await;
+    let closed = tokio::time::timeout(Duration::from_secs(8), connection.closed()).await;
 
     assert!(closed.is_ok(), "open after {:?}", start.elapsed());
 }
@@ -748,9 +748,13 @@ const READ: &str = "trolley.v1.WebhookService/ListWebhooks";
 #[tokio::test(flavor = "multi_thread")]
 async fn r15_calls_beyond_the_bound_are_refused_at_once_and_health_is_answered() {
     let gateway = Gateway::simulated("[grpc]\nmax_calls = 1").await;
+    // Health has places of its own, and takes none of the calls'.
+    let address = gateway.grpc();
+    let watch = "grpc.health.v1.Health/Watch";
+    #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+    let _watched = tokio::spawn(async move { Wire::to(address).send(watch, b"", &[]).await });
     let delay = json!({"kind": "delay", "millis": 400});
     gateway.control().fault(json!({"partner": "trolley", "fault": delay})).await;
-    let address = gateway.grpc();
     #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
     let first = tokio::spawn(async move { Wire::to(address).call(READ, json!({}), &[]).await });
     gateway.control().until_arrived("trolley", "/v1/subscriptions").await;

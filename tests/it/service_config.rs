@@ -88,6 +88,8 @@ async fn g33_grpcs_own_library_tries_reads_again_and_writes_not() {
     let fault = json!({"kind": "drop_before"});
     let rule = json!({"partner": "trolley", "times": null, "fault": fault});
     gateway.control().fault(rule).await;
+    // The gateway's own: what is counted here is the library's.
+    let gateways_own = 3;
 
     let read = "trolley.v1.WebhookService/ListWebhooks";
     let Some(of_read) = attempts(&gateway, read, b"").await else { return };
@@ -96,6 +98,7 @@ async fn g33_grpcs_own_library_tries_reads_again_and_writes_not() {
     let request = crate::support::wire::encoded(write, json!({"colors": {"primary": "#112233"}}));
     let of_write = attempts(&gateway, write, &request).await.unwrap() - of_read;
 
-    assert!(of_read > 1, "{of_read}");
-    assert_eq!(of_write, 1);
+    // The gateway makes no repeats of its own for a call that the library repeats (G34).
+    assert!(of_read > gateways_own, "{of_read}");
+    assert_eq!(of_write, gateways_own);
 }

@@ -69,6 +69,7 @@ on_both! {
     requests::r8_records_are_kept_for_their_time,
     requests::r8_after_a_restart_nothing_of_the_process_before_is_taken_up,
     requests::r8_a_store_that_is_away_takes_neither_a_record_nor_its_end,
+    requests::r8_an_end_is_kept_though_its_record_is_gone,
     requests::s15_no_record_shows_for_whom_it_is_nor_what_was_answered,
     requests::s15_an_answer_opens_in_no_other_record,
     requests::s16_answers_come_under_the_first_key_with_all_else,

@@ -32,6 +32,8 @@ PRIVATE = ["10.1.2.3/32", "100.64.0.1/32", "127.0.0.1/32", "169.254.169.254/32",
 EGRESS = {53, 443, 4317, 5432, 6379}
 # Longer than the gateway's own clocks may be off its process's end.
 TO_SPARE = 10
+# gRPC's shortest pause between two look-ups of a name, and the longest that DNS is cached.
+RESOLVED = 30 + 30
 
 
 class Overlay:
@@ -62,7 +64,10 @@ class Overlay:
         return bool(labels) and labels.items() <= self.labels.items()
 
     def grpc(self, key: str) -> Any:
-        return self.settings["grpc"].get(key, self.defaults["grpc"][key])
+        return self.setting("grpc", key)
+
+    def setting(self, section: str, key: str) -> Any:
+        return self.settings[section].get(key, self.defaults[section][key])
 
     def port(self, section: str) -> int:
         return int(self.settings[section]["listen"].rsplit(":", 1)[1])
@@ -182,6 +187,11 @@ def rolled_out(it: Overlay) -> Iterator[str]:
     is_production = it.settings["grpc"]["reflection"] is False
     if is_production and scaler["minReplicas"] < 3:
         yield "production has fewer than 3 replicas"
+    most = scaler["maxReplicas"] + spec["strategy"]["rollingUpdate"]["maxSurge"]
+    if it.setting("shared_limits", "replicas") != most:
+        yield f"shared_limits.replicas is not {most}, the most pods that share a quota"
+    if spec.get("minReadySeconds", 0) < RESOLVED:
+        yield f"callers need {RESOLVED} s to hear of a new pod"
     budget = it.one("PodDisruptionBudget")["spec"]
     if budget.get("maxUnavailable") != 1 or not it.selects(budget["selector"]):
         yield "the disruption budget is not one of these pods"

@@ -55,6 +55,8 @@ SPOILT: dict[str, Spoil] = {
     "rolled_out: a roll-out takes": lambda it: it.deployment["spec"]["strategy"]["rollingUpdate"].update(maxUnavailable=1),
     "rolled_out: the Deployment and": lambda it: it.deployment["spec"].update(replicas=3),
     "rolled_out: production has fewer": lambda it: it.one("HorizontalPodAutoscaler")["spec"].update(minReplicas=2),
+    "rolled_out: shared_limits.replicas is not 11": lambda it: it.settings["shared_limits"].pop("replicas"),
+    "rolled_out: callers need 60 s": lambda it: it.deployment["spec"].update(minReadySeconds=5),
     "rolled_out: the disruption budget": lambda it: it.one("PodDisruptionBudget")["spec"].update(selector={}),
     "rolled_out: pods are spread": lambda it: it.pod["topologySpreadConstraints"].pop(),
     "watched: the PodMonitor scrapes": lambda it: it.one("PodMonitor")["spec"]["podMetricsEndpoints"][0].update(path="/"),

@@ -154,6 +154,26 @@ fn r8_an_unknown_outcome_names_what_to_read() {
     assert!(message.ends_with("read before writing again"), "{message}");
 }
 
+/// R8: the answer of the first call is there, and this replica is about to be given the key
+/// that opens it.
+#[test]
+fn r8_a_store_that_is_away_is_asked_again_with_the_same_id() {
+    for outcome in [Outcome::NotSent, Outcome::Unknown] {
+        let error = Error::new(Kind::StoreUnavailable, outcome);
+        let told = status(&error, WRITE_ONCE);
+        let info = told.get_details_error_info().unwrap();
+        assert_eq!(info.metadata["outcome"], outcome.as_str());
+        assert_eq!(info.metadata.get("read_rpc"), None);
+        assert_eq!(told.metadata().get(PUSHBACK).unwrap(), "1000");
+        assert!(told.get_details_retry_info().is_some());
+        assert!(told.message().contains("request_id"), "{}", told.message());
+        assert!(!status(&error, WRITE).message().contains("request_id"));
+    }
+    // One that was sent is told by nobody.
+    let sent = Error::new(Kind::StoreUnavailable, Outcome::Unknown).with_attempts(1);
+    assert_eq!(status(&sent, WRITE_ONCE).metadata().get(PUSHBACK).unwrap(), "-1");
+}
+
 /// A repeat after a lost answer is told apart from a refusal, and only by the codes that
 /// its own operation names.
 #[test]

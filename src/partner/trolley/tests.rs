@@ -204,6 +204,12 @@ fn a_429_tells_when_its_window_ends() {
     headers.insert(LIMIT_RESET, HeaderValue::from_static("1709586741"));
     assert_eq!(Trolley.retry_after(status(429), &headers, now), Some(Duration::from_secs(37)));
     assert_eq!(Trolley.retry_after(status(503), &headers, now), None);
+    // The gateway's clock is 30 s behind, then an hour.
+    headers.insert(header::DATE, HeaderValue::from_static("Mon, 04 Mar 2024 21:12:14 GMT"));
+    assert_eq!(Trolley.retry_after(status(429), &headers, now), Some(Duration::from_secs(7)));
+    headers.remove(header::DATE);
+    let hour = Duration::from_secs(3600);
+    assert_eq!(Trolley.retry_after(status(429), &headers, now - hour), Some(WINDOW));
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     assert_eq!(Trolley.retry_after(status(429), &headers, now), Some(Duration::from_secs(5)));
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("never"));

@@ -1,5 +1,6 @@
 //! A response body that ends: at the caller's deadline, or with its connection.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,13 +11,12 @@ use tokio::time::{Duration, Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::body::Body;
-use uuid::Uuid;
 
-use crate::grpc::status;
 use crate::random::Random;
 use crate::server::activity::Active;
 
-use super::{deadline_exceeded, explain};
+use super::explain;
+use super::refusals::Refusals;
 
 /// Those whose streams end at the same moment shall not come back at the same moment.
 const EARLIEST_RETRY: Duration = Duration::from_millis(100);
@@ -26,11 +26,11 @@ const RETRY_SPREAD: Duration = Duration::from_secs(2);
 /// would outlive its deadline, and hold up a connection that is to be closed.
 pub(super) struct Bounded {
     body: Body,
-    id: Uuid,
+    refusals: Refusals,
     limits: Limits,
     /// Made when the body has to be waited for: most bodies are there at once.
     ends: Option<Ends>,
-    held: Held,
+    _held: Held,
 }
 
 /// What ends a body.
@@ -52,8 +52,8 @@ struct Ends {
 // === impl Bounded ===
 
 impl Bounded {
-    pub(super) fn new(body: Body, id: Uuid, limits: Limits, held: Held) -> Self {
-        Self { body, id, limits, ends: None, held }
+    pub(super) fn new(body: Body, refusals: Refusals, limits: Limits, held: Held) -> Self {
+        Self { body, refusals, limits, ends: None, _held: held }
     }
 
     /// The status that ends the body now, if any does.
@@ -66,11 +66,11 @@ impl Bounded {
         let is_over =
             ends.deadline.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready());
         if is_over {
-            return Some(deadline_exceeded(self.id));
+            return Some(self.refusals.deadline_exceeded());
         }
         let is_closing = ends.closing.as_mut().poll(context).is_ready();
         let retry = || EARLIEST_RETRY + RETRY_SPREAD.mul_f64(random.draw());
-        is_closing.then(|| status::of_closing(self.id, retry()))
+        is_closing.then(|| self.refusals.closing(retry()))
     }
 }
 
@@ -83,16 +83,24 @@ impl http_body::Body for Bounded {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
         let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            this.held.0.note_sent();
-            return Poll::Ready(frame.map(|frame| {
-                Ok(match frame?.into_trailers() {
-                    Ok(trailers) => Frame::trailers(explain::trailers(trailers, this.id)),
-                    Err(frame) => frame,
-                })
-            }));
-        }
-        let Some(status) = this.end(context) else { return Poll::Pending };
+        let polled = AssertUnwindSafe(|| Pin::new(&mut this.body).poll_frame(context));
+        let status = match catch_unwind(polled) {
+            Ok(Poll::Ready(frame)) => {
+                return Poll::Ready(frame.map(|frame| {
+                    Ok(match frame?.into_trailers() {
+                        Ok(trailers) => {
+                            Frame::trailers(explain::trailers(trailers, &this.refusals))
+                        }
+                        Err(frame) => frame,
+                    })
+                }));
+            }
+            Ok(Poll::Pending) => match this.end(context) {
+                Some(status) => status,
+                None => return Poll::Pending,
+            },
+            Err(_) => this.refusals.panicked(),
+        };
         this.body = Body::empty();
         let mut trailers = HeaderMap::new();
         Poll::Ready(Some(match status.add_header(&mut trailers) {

@@ -6,10 +6,10 @@ use http::{HeaderMap, Response};
 use percent_encoding::percent_decode_str;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use uuid::Uuid;
 
 use crate::grpc::reason::Reason;
-use crate::grpc::status;
+
+use super::refusals::Refusals;
 
 const STATUS: &str = "grpc-status";
 const MESSAGE: &str = "grpc-message";
@@ -17,8 +17,8 @@ const DETAILS: &str = "grpc-status-details-bin";
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 /// Explains a response that is a status and nothing else.
-pub(super) fn response(response: Response<Body>, id: Uuid) -> Response<Body> {
-    let Some(status) = explained(response.headers(), id) else { return response };
+pub(super) fn response(response: Response<Body>, refusals: &Refusals) -> Response<Body> {
+    let Some(status) = explained(response.headers(), refusals) else { return response };
     let mut explained = status.into_http::<Body>();
     if let Some(encodings) = response.headers().get(ACCEPT_ENCODING) {
         explained.headers_mut().insert(ACCEPT_ENCODING, encodings.clone());
@@ -27,8 +27,8 @@ pub(super) fn response(response: Response<Body>, id: Uuid) -> Response<Body> {
 }
 
 /// Explains the status that ends a stream.
-pub(super) fn trailers(trailers: HeaderMap, id: Uuid) -> HeaderMap {
-    let Some(status) = explained(&trailers, id) else { return trailers };
+pub(super) fn trailers(trailers: HeaderMap, refusals: &Refusals) -> HeaderMap {
+    let Some(status) = explained(&trailers, refusals) else { return trailers };
     let mut explained = HeaderMap::new();
     match status.add_header(&mut explained) {
         Ok(()) => explained,
@@ -37,7 +37,7 @@ pub(super) fn trailers(trailers: HeaderMap, id: Uuid) -> HeaderMap {
 }
 
 /// The status that these headers should tell; `None` when they tell it already.
-fn explained(headers: &HeaderMap, id: Uuid) -> Option<Status> {
+fn explained(headers: &HeaderMap, refusals: &Refusals) -> Option<Status> {
     let code = Code::from_bytes(headers.get(STATUS)?.as_bytes());
     if code == Code::Ok || headers.contains_key(DETAILS) {
         return None;
@@ -52,5 +52,5 @@ fn explained(headers: &HeaderMap, id: Uuid) -> Option<Status> {
         _ => Reason::Internal,
     };
     let message = headers.get(MESSAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    Some(status::of_gateway(reason, &percent_decode_str(message).decode_utf8_lossy(), id))
+    Some(refusals.of(reason, &percent_decode_str(message).decode_utf8_lossy()))
 }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::callers::Caller;
 use crate::grpc::Report;
 use crate::grpc::log::{self, Over};
-use crate::operation::Catalogue;
+use crate::operation::{Catalogue, Operation};
 use crate::telemetry::kept_trace_id;
 use crate::telemetry::metrics::{Ended, Metrics, OTHER};
 use crate::telemetry::spans::{self, Arrived};
@@ -96,13 +96,19 @@ impl Measures {
         self.catalogue.rpc_by_path(path).unwrap_or(OTHER)
     }
 
-    /// Begins a call.
+    /// What a partner is asked for at `path`.
+    pub(super) fn operation(&self, path: &str) -> Option<&'static Operation> {
+        self.catalogue.by_path(path)
+    }
+
+    /// Begins a call, of which the inside of the gateway leaves what it knows in `report`.
     pub(super) fn begin<B>(
         &self,
         request: &Request<B>,
         id: Uuid,
         caller: &Caller,
         previous_attempts: u32,
+        report: Report,
     ) -> Measure {
         let method = self.method(request.uri().path());
         self.metrics.call_started(method);
@@ -122,7 +128,7 @@ impl Measures {
             previous_attempts,
             start: Instant::now(),
             span,
-            report: Report::default(),
+            report,
             received: Arc::default(),
             sent: Messages::default(),
             code: None,
@@ -139,11 +145,6 @@ fn is_quiet(method: &str) -> bool {
 impl Measure {
     pub(super) fn span(&self) -> Span {
         self.span.clone()
-    }
-
-    /// Where the inside of the gateway leaves what it knows of the call.
-    pub(super) fn report(&self) -> Report {
-        self.report.clone()
     }
 
     /// The request, whose messages are counted from now on.
@@ -165,8 +166,9 @@ impl Measure {
 
 impl Drop for Measure {
     fn drop(&mut self) {
-        // Without a status, it was the caller that did not wait for one.
-        let (code, duration) = (self.code.unwrap_or(Code::Cancelled), self.start.elapsed());
+        // Without a status, it was the caller that did not wait for one, or a bug.
+        let untold = if std::thread::panicking() { Code::Internal } else { Code::Cancelled };
+        let (code, duration) = (self.code.unwrap_or(untold), self.start.elapsed());
         let over = Over {
             rpc: self.method,
             id: self.id,

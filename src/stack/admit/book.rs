@@ -5,7 +5,7 @@
 //! leaves; each step says what it is to wait for. So the rules are in one place, and a
 //! call that is dropped anywhere has only to leave.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,14 +14,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::lane::{Lane, Owner, Refusal, Rules, Waiter};
-use super::queue::Place;
+use super::queue::Queue;
 use super::slots::{Felt, Slots};
 use super::snapshot::Counts;
 use crate::callers::Caller;
 use crate::partner::Quota;
 use crate::stack::Concurrency;
 
-/// How many quotas are told apart at most.
+/// How many quotas of sub-accounts are told apart at most.
 const MAX_LANES: usize = 256;
 /// How often the one who has the turn looks again whatever it waits for: the limits may
 /// have changed.
@@ -47,12 +47,21 @@ pub(super) struct Told {
     pub(super) begun: Instant,
     /// What it says of the partner's strength.
     pub(super) felt: Felt,
-    /// Whether the partner refused it for its number, and when it may come back.
-    pub(super) refused: Option<Option<Duration>>,
+    /// Whether the partner wants to be left alone.
+    pub(super) refused: Option<Refused>,
     /// Whether the partner took it.
     pub(super) is_accepted: bool,
     /// What is left of the quota.
     pub(super) quota: Option<Quota>,
+}
+
+/// How the partner asked to be left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// There were too many requests of this account; it may say when they may come back.
+    TooMany(Option<Duration>),
+    /// It serves nobody for so long.
+    Unavailable(Duration),
 }
 
 /// The lanes of a partner, its slots, and the places of those who wait.
@@ -61,7 +70,9 @@ pub(super) struct Book {
     pub(super) lanes: HashMap<Owner, Lane>,
     pub(super) slots: Slots,
     /// Those who have their lane's turn and wait for a slot.
-    for_slot: VecDeque<Arc<Waiter>>,
+    for_slot: Queue<Arc<Waiter>>,
+    /// Until when the partner serves nobody, as it said last.
+    unavailable_until: Option<Instant>,
     /// How many places each caller has, by name.
     places: HashMap<String, u64>,
     pub(super) waiting: usize,
@@ -76,7 +87,8 @@ impl Book {
         Self {
             lanes: HashMap::new(),
             slots: Slots::new(bounds),
-            for_slot: VecDeque::new(),
+            for_slot: Queue::default(),
+            unavailable_until: None,
             places: HashMap::new(),
             waiting: 0,
             counts: Counts::default(),
@@ -92,13 +104,10 @@ impl Book {
         last_call: Instant,
         rules: Rules<'_>,
         now: Instant,
-    ) -> Result<(Arc<Waiter>, Option<Place>), Refusal> {
-        if !self.lanes.contains_key(owner) && self.lanes.len() >= MAX_LANES {
-            self.lanes.retain(|_, lane| !lane.is_idle(now));
-            if self.lanes.len() >= MAX_LANES {
-                self.counts.overloaded += 1;
-                return Err(Refusal::Overloaded);
-            }
+    ) -> Result<Arc<Waiter>, Refusal> {
+        if !self.has_lane(owner, now) {
+            self.counts.overloaded += 1;
+            return Err(Refusal::Overloaded);
         }
         self.last_id += 1;
         let waiter = Arc::new(Waiter {
@@ -109,16 +118,17 @@ impl Book {
             is_seated: AtomicBool::new(false),
             refusal: OnceLock::new(),
         });
-        let lane = self.lanes.entry(owner.clone()).or_default();
+        let closed = self.unavailable_until;
+        let lane = self.lanes.entry(owner.clone()).or_insert_with(|| Lane::new(closed));
         if lane.turn.is_none() {
             lane.turn = Some(Arc::clone(&waiter));
-            return Ok((waiter, None));
+            return Ok(waiter);
         }
-        let place = lane.queue.push(caller, waiter.id, Arc::clone(&waiter));
-        if lane.ahead_of(Some(place)) < lane.queue.len() {
+        lane.queue.push(caller, waiter.id, Arc::clone(&waiter));
+        if lane.ahead_of(&waiter) < lane.queue.len() {
             self.refuse_hopeless(owner, rules, now);
         }
-        Ok((waiter, Some(place)))
+        Ok(waiter)
     }
 
     /// What a call that has entered does next.
@@ -126,7 +136,6 @@ impl Book {
         &mut self,
         owner: &Owner,
         waiter: &Arc<Waiter>,
-        place: Option<Place>,
         rules: Rules<'_>,
         now: Instant,
     ) -> Step {
@@ -136,8 +145,7 @@ impl Book {
         let Some(lane) = self.lanes.get_mut(owner) else {
             return Step::Refused(Refusal::Overloaded);
         };
-        let has_turn = lane.turn.as_ref().is_some_and(|turn| turn.id == waiter.id);
-        let ahead = if has_turn { 0 } else { lane.ahead_of(place) };
+        let (has_turn, ahead) = (lane.is_turn_of(waiter), lane.ahead_of(waiter));
         lane.keep_to(rules, now);
         let earliest = lane.earliest(rules, now, ahead);
         if earliest > now.max(waiter.last_call) {
@@ -206,37 +214,25 @@ impl Book {
     ) {
         if let Some(lane) = self.lanes.get_mut(owner) {
             lane.in_flight = lane.in_flight.saturating_sub(1);
-            if let Some(hint) = told.refused {
-                lane.gate.refuse(hint, told.begun, now, jitter);
-            }
-            if told.is_accepted {
-                lane.gate.accept(told.begun);
-            }
-            if let Some(quota) = told.quota {
-                lane.gate.hear(quota, lane.in_flight, now, jitter);
-            }
+            lane.hear(&told, now, jitter);
         }
-        if told.refused.is_some() || told.quota.is_some() {
+        if let Some(Refused::Unavailable(pause)) = told.refused {
+            self.close_all(pause, rules, now, jitter);
+        } else if told.refused.is_some() || told.quota.is_some() {
             self.refuse_hopeless(owner, rules, now);
         }
         self.release(told.felt, rules);
     }
 
     /// A call has gone or is given up: what it held is passed on.
-    pub(super) fn leave(
-        &mut self,
-        owner: &Owner,
-        waiter: &Arc<Waiter>,
-        place: Option<Place>,
-        rules: Rules<'_>,
-    ) {
+    pub(super) fn leave(&mut self, owner: &Owner, waiter: &Arc<Waiter>, rules: Rules<'_>) {
         self.unseat(waiter);
         self.leave_slot_line(waiter, rules);
         let Some(lane) = self.lanes.get_mut(owner) else { return };
-        if lane.turn.as_ref().is_some_and(|turn| turn.id == waiter.id) {
+        if lane.is_turn_of(waiter) {
             lane.next_turn();
-        } else if let Some(place) = place {
-            lane.queue.remove(place);
+        } else {
+            lane.queue.remove(&waiter.caller, waiter.id);
         }
     }
 
@@ -263,7 +259,7 @@ impl Book {
         if let Some(lane) = self.lanes.get_mut(owner) {
             lane.pass(rules, now);
         }
-        self.leave(owner, waiter, None, rules);
+        self.leave(owner, waiter, rules);
     }
 
     fn refused(&mut self, waiter: &Arc<Waiter>, refusal: Refusal) -> Step {
@@ -288,27 +284,47 @@ impl Book {
             self.refused(&waiter, Refusal::RateLimited(wait));
         }
     }
+
+    /// A partner that serves nobody has its gate closed for every account.
+    fn close_all(&mut self, pause: Duration, rules: Rules<'_>, now: Instant, jitter: f64) {
+        for lane in self.lanes.values_mut() {
+            let until = lane.gate.close(pause, now, jitter);
+            self.unavailable_until = self.unavailable_until.max(Some(until));
+        }
+        let owners: Vec<_> = self.lanes.keys().cloned().collect();
+        owners.iter().for_each(|owner| self.refuse_hopeless(owner, rules, now));
+    }
+
+    /// Whether there is a lane, or room for one. The partner account's own always has its.
+    fn has_lane(&mut self, owner: &Owner, now: Instant) -> bool {
+        let is_full = |lanes: &HashMap<Owner, _>| lanes.keys().flatten().count() >= MAX_LANES;
+        if owner.is_none() || self.lanes.contains_key(owner) || !is_full(&self.lanes) {
+            return true;
+        }
+        self.lanes.retain(|owner, lane| owner.is_none() || !lane.is_idle(now));
+        !is_full(&self.lanes)
+    }
 }
 
-// Slots: who has the turn of a lane takes one, in the order of asking.
+// Slots: those who have the turn of a lane take them, by the share of their callers.
 impl Book {
     fn take_slot(&mut self, waiter: &Arc<Waiter>, rules: Rules<'_>) -> bool {
         let free = self.slots.free(rules.limits.concurrency);
-        let at = self.for_slot.iter().position(|other| other.id == waiter.id);
-        let before = at.unwrap_or(self.for_slot.len());
-        if usize::try_from(free).is_ok_and(|free| before < free) {
+        if !self.for_slot.contains(&waiter.caller, waiter.id) {
+            self.for_slot.push(&waiter.caller, waiter.id, Arc::clone(waiter));
+        }
+        let before = self.for_slot.ahead_of(&waiter.caller, waiter.id);
+        let is_let = usize::try_from(free).is_ok_and(|free| before < free);
+        if is_let {
+            self.for_slot.take(&waiter.caller, waiter.id);
             self.slots.take();
-            self.leave_slot_line(waiter, rules);
-            return true;
+            self.call_for_slots(rules);
         }
-        if at.is_none() {
-            self.for_slot.push_back(Arc::clone(waiter));
-        }
-        false
+        is_let
     }
 
     fn leave_slot_line(&mut self, waiter: &Arc<Waiter>, rules: Rules<'_>) {
-        self.for_slot.retain(|other| other.id != waiter.id);
+        self.for_slot.remove(&waiter.caller, waiter.id);
         self.call_for_slots(rules);
     }
 
@@ -363,17 +379,16 @@ impl Book {
             (places + more).saturating_mul(1 << 20) / u64::from(caller.share())
         };
         let own = weight(caller, 1);
-        let waiting = self.lanes.iter().flat_map(|(owner, lane)| {
-            lane.queue.iter().map(move |(place, waiter)| (owner, place, waiter))
+        let newest = self.lanes.iter().flat_map(|(owner, lane)| {
+            lane.queue.newest().map(move |waiter| (weight(&waiter.caller, 0), waiter, owner))
         });
-        let heavier = waiting
-            .map(|(owner, place, waiter)| (weight(&waiter.caller, 0), place, waiter, owner))
-            .filter(|(weight, _, waiter, _)| *weight > own && waiter.caller.name() != caller.name())
-            .max_by_key(|(weight, place, ..)| (*weight, place.id()));
-        let Some((_, place, waiter, owner)) = heavier else { return false };
+        let heavier = newest
+            .filter(|(weight, waiter, _)| *weight > own && waiter.caller.name() != caller.name())
+            .max_by_key(|(weight, waiter, _)| (*weight, waiter.id));
+        let Some((_, waiter, owner)) = heavier else { return false };
         let (owner, waiter) = (owner.clone(), Arc::clone(waiter));
         if let Some(lane) = self.lanes.get_mut(&owner) {
-            lane.queue.remove(place);
+            lane.queue.remove(&waiter.caller, waiter.id);
         }
         self.refused(&waiter, Refusal::Overloaded);
         true

@@ -19,6 +19,9 @@ const JITTER: f64 = 0.1;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How long at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// For how long one answer closes the gate at most, whatever it says: then one request asks
+/// again.
+const LONGEST_CLOSED: Duration = Duration::from_secs(24 * 3600);
 /// From this part of the limit on, what is left is spread over the time that is left.
 const LOW: u64 = 5;
 
@@ -88,20 +91,40 @@ impl Gate {
         self.refused = self.refused.filter(|(last, _)| begun < *last);
     }
 
+    /// Keeps what the partner says of its quota, and does nothing about it.
+    pub(super) fn note(&mut self, quota: Quota, now: Instant) {
+        self.heard = Some((quota, now));
+    }
+
     /// Closes or slows down as `quota` says, with `in_flight` requests still open, of
     /// which the partner may not have known.
     pub(super) fn hear(&mut self, quota: Quota, in_flight: u32, now: Instant, jitter: f64) {
-        self.heard = Some((quota, now));
+        self.note(quota, now);
         let left = quota.remaining.saturating_sub(u64::from(in_flight));
         let is_low = quota.limit.is_some_and(|limit| left.saturating_mul(LOW) <= limit);
-        if left == 0 {
+        if quota.remaining == 0 {
             self.close(quota.reset, now, jitter);
-        } else if is_low {
-            let interval = quota.reset / u32::try_from(left).unwrap_or(u32::MAX);
+        } else if is_low || left == 0 {
+            // Those that are open may be counted already: their answers will tell.
+            let interval = quota.reset / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
             self.pace = Some(Pace { interval, until: later(now, quota.reset) });
         } else {
             self.pace = None;
         }
+    }
+
+    /// Closes the gate for `pause` and a little more; until when it is closed.
+    pub(super) fn close(&mut self, pause: Duration, now: Instant, jitter: f64) -> Instant {
+        let pause = pause.min(LONGEST_CLOSED);
+        let late = pause.mul_f64(JITTER * jitter.clamp(0.0, 1.0));
+        self.close_until(later(now, pause.saturating_add(late).min(LONGEST_CLOSED)))
+    }
+
+    /// Closes the gate until then, or for longer if it is already.
+    pub(super) fn close_until(&mut self, until: Instant) -> Instant {
+        let until = self.closed_until.map_or(until, |earlier| earlier.max(until));
+        self.closed_until = Some(until);
+        until
     }
 
     /// How long it is closed for, from now.
@@ -124,12 +147,6 @@ impl Gate {
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         let is_refusing = self.refused.is_some_and(|(last, _)| now < later(last, LONGEST_PAUSE));
         !is_refusing && self.closed_for(now).is_none() && self.interval(now).is_none()
-    }
-
-    fn close(&mut self, pause: Duration, now: Instant, jitter: f64) {
-        let late = pause.mul_f64(JITTER * jitter.clamp(0.0, 1.0));
-        let until = later(now, pause.saturating_add(late));
-        self.closed_until = Some(self.closed_until.map_or(until, |earlier| earlier.max(until)));
     }
 }
 
@@ -156,6 +173,7 @@ mod tests {
                 now += Duration::from_secs(pause);
                 let hint = Duration::from_secs(hint);
                 gate.refuse(Some(hint), now, now, jitter);
+                let hint = hint.min(LONGEST_CLOSED);
                 earliest = earliest.max(now + hint);
                 latest = latest.max(now + hint.mul_f64(1.1));
                 let opens = gate.opens(now, 0);
@@ -185,16 +203,40 @@ mod tests {
     }
 
     #[test]
+    fn r11_no_answer_closes_the_gate_for_more_than_a_day() {
+        let (mut gate, now) = (Gate::default(), Instant::now());
+        gate.refuse(Some(1_000 * LONGEST_CLOSED), now, now, 1.0);
+        assert_eq!(gate.closed_for(now), Some(LONGEST_CLOSED));
+        // Another one may say so again.
+        let later = now + LONGEST_CLOSED;
+        gate.refuse(Some(1_000 * LONGEST_CLOSED), later, later, 0.0);
+        assert_eq!(gate.closed_for(later), Some(LONGEST_CLOSED));
+    }
+
+    #[test]
     fn r12_a_quota_that_is_used_up_closes_until_the_window_ends() {
-        let now = Instant::now();
-        for (said, in_flight) in [(quota(0, 600, 30), 0), (quota(5, 600, 30), 5)] {
-            let mut gate = Gate::default();
-            gate.hear(said, in_flight, now, 0.5);
-            assert_eq!(gate.opens(now, 0), now + SECOND.mul_f64(31.5));
-        }
+        let (mut gate, now) = (Gate::default(), Instant::now());
+        gate.hear(quota(0, 600, 30), 5, now, 0.5);
+        assert_eq!(gate.opens(now, 0), now + SECOND.mul_f64(31.5));
         let mut gate = Gate::default();
         gate.hear(Quota { limit: None, ..quota(1, 0, 30) }, 0, now, 0.5);
         assert_eq!(gate.opens(now, 9), now, "without a limit nobody knows what is little");
+    }
+
+    /// Of those that are open nobody knows whether the partner has counted them already.
+    #[test]
+    fn r12_what_may_be_used_up_by_those_that_are_open_slows_down_until_they_tell() {
+        let now = Instant::now();
+        for limit in [Some(600), None] {
+            let mut gate = Gate::default();
+            gate.pass(now);
+            gate.hear(Quota { limit, ..quota(5, 0, 30) }, 5, now, 0.5);
+            assert_eq!((gate.closed_for(now), gate.interval(now)), (None, Some(30 * SECOND)));
+            assert_eq!(gate.opens(now, 0), now + 30 * SECOND);
+            // They had been: the five are there.
+            gate.hear(Quota { limit, ..quota(400, 0, 30) }, 0, now, 0.5);
+            assert_eq!(gate.opens(now, 0), now);
+        }
     }
 
     #[test]

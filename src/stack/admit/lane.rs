@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::book::{Refused, Told};
 use super::gate::Gate;
 use super::gcra::{Gcra, Tempo};
-use super::queue::{Place, Queue};
+use super::queue::Queue;
 use crate::callers::Caller;
 use crate::error::{Error, Kind, Outcome};
 use crate::stack::Limits;
@@ -69,6 +70,15 @@ pub(super) struct Lane {
 // === impl Lane ===
 
 impl Lane {
+    /// One whose gate is closed until then.
+    pub(super) fn new(closed_until: Option<Instant>) -> Self {
+        let mut lane = Self::default();
+        if let Some(until) = closed_until {
+            lane.gate.close_until(until);
+        }
+        lane
+    }
+
     /// When the request after `ahead` others may be sent, as far as is known.
     pub(super) fn earliest(&self, rules: Rules<'_>, now: Instant, ahead: usize) -> Instant {
         let (opens, begins) = (self.gate.opens(now, ahead), self.gate.opens(now, 0));
@@ -95,15 +105,40 @@ impl Lane {
         }
     }
 
+    /// Learns from the end of a request.
+    pub(super) fn hear(&mut self, told: &Told, now: Instant, jitter: f64) {
+        if let Some(Refused::TooMany(hint)) = told.refused {
+            self.gate.refuse(hint, told.begun, now, jitter);
+        }
+        if told.is_accepted {
+            self.gate.accept(told.begun);
+        }
+        match (told.quota, told.refused) {
+            // It has said when it wants to be asked again: what a count says is no news.
+            (Some(quota), Some(Refused::TooMany(Some(_)) | Refused::Unavailable(_))) => {
+                self.gate.note(quota, now);
+            }
+            (Some(quota), _) => self.gate.hear(quota, self.in_flight, now, jitter),
+            (None, _) => {}
+        }
+    }
+
     /// Takes over what all replicas have sent.
     pub(super) fn told(&mut self, ahead: Duration, now: Instant) {
         self.common.set(ahead, now);
     }
 
-    /// How many have their turn before this one. `None` is for the one that has it.
-    pub(super) fn ahead_of(&self, place: Option<Place>) -> usize {
-        let of_turn = usize::from(self.turn.is_some());
-        place.map_or(0, |place| self.queue.ahead_of(place) + of_turn)
+    /// Whether this call has the turn.
+    pub(super) fn is_turn_of(&self, waiter: &Waiter) -> bool {
+        self.turn.as_ref().is_some_and(|turn| turn.id == waiter.id)
+    }
+
+    /// How many have their turn before this call.
+    pub(super) fn ahead_of(&self, waiter: &Waiter) -> usize {
+        if self.is_turn_of(waiter) {
+            return 0;
+        }
+        self.queue.ahead_of(&waiter.caller, waiter.id) + usize::from(self.turn.is_some())
     }
 
     /// How many wait, the one that has the turn among them.
@@ -127,10 +162,10 @@ impl Lane {
         now: Instant,
     ) -> Vec<(Arc<Waiter>, Duration)> {
         let (mut found, mut ahead) = (Vec::new(), usize::from(self.turn.is_some()));
-        for (place, waiter) in self.queue.iter() {
+        for waiter in self.queue.iter() {
             let earliest = self.earliest(rules, now, ahead);
             if earliest > now.max(waiter.last_call) {
-                found.push((place, earliest - now));
+                found.push((Arc::clone(waiter), earliest - now));
             } else {
                 ahead += 1;
             }
@@ -139,8 +174,10 @@ impl Lane {
         if let Some(waiter) = &self.turn {
             waiter.wakes.notify_one();
         }
-        let queue = &mut self.queue;
-        found.into_iter().filter_map(|(place, wait)| Some((queue.remove(place)?, wait))).collect()
+        for (waiter, _) in &found {
+            self.queue.remove(&waiter.caller, waiter.id);
+        }
+        found
     }
 
     /// Whether a lane that is forgotten and made anew would be the same.

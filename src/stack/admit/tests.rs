@@ -1,5 +1,6 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use http::HeaderMap;
@@ -10,6 +11,8 @@ use tower::{ServiceExt as _, service_fn};
 use super::super::{Concurrency, Limits, Rate, Tunable, testing};
 use super::*;
 use crate::callers::Caller;
+
+mod hints;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -133,31 +136,6 @@ fn told_wait(result: Answer) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r11_a_refusal_with_a_hint_closes_the_gate_for_everybody_and_the_wait_runs_down() {
-    for status in [429, 503] {
-        let refuses = refuses_once(match status {
-            429 => || refusal(429, Some(Duration::from_secs(60))),
-            _ => || refusal(503, Some(Duration::from_secs(60))),
-        });
-        let setting = given(Limits::default(), refuses).await;
-        setting.call(call_of("a", 10 * SECOND)).await.unwrap_err();
-        // Half of the tenth that it may be late: 63 s.
-        for passed in [0, 1, 20, 30] {
-            let begun = Instant::now();
-            sleep(Duration::from_secs(passed)).await;
-            let wait = told_wait(setting.call(call_of("b", 10 * SECOND)).await);
-            assert_eq!(begun.elapsed(), Duration::from_secs(passed), "at once");
-            assert!(wait >= Duration::from_secs(9) && wait <= Duration::from_secs(63));
-        }
-        assert_eq!(setting.sent(), 1);
-        // Who has the time waits for it.
-        setting.call(call_of("c", 20 * SECOND)).await.unwrap();
-        let sent = setting.sent.lock().unwrap();
-        assert_eq!(sent[1].0 - sent[0].0, Duration::from_secs(63));
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn r11_those_who_wait_already_are_told_as_soon_as_it_is_too_late_for_them() {
     let slow = |_| -> BoxFuture<'static, Answer> {
         Box::pin(async {
@@ -214,7 +192,8 @@ async fn r13_requests_keep_to_the_rate_and_the_waiting_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn r14_a_caller_that_floods_leaves_the_other_its_share() {
-    let setting = given(rated(10, 1), content(Duration::ZERO)).await;
+    let limits = Limits { max_waiting: 256, ..rated(10, 1) };
+    let setting = given(limits, content(Duration::ZERO)).await;
     let flood = (0..1_000).map(|_| setting.call(call_of("flood", 100 * SECOND)));
     let other = (0..20).map(|_| setting.call(call_of("other", 100 * SECOND)));
     let (_, of_other) = tokio::join!(join_all(flood), join_all(other));

@@ -11,7 +11,6 @@ use tracing::Instrument as _;
 
 use super::book::{Book, Step, Told};
 use super::lane::{Lane, Owner, Rules, Waiter};
-use super::queue::Place;
 use super::shared::{Asked, Shared};
 use super::slots::Felt;
 use super::snapshot::{LaneSnapshot, Snapshot};
@@ -39,7 +38,6 @@ struct Ticket {
     turns: Turns,
     owner: Owner,
     waiter: Arc<Waiter>,
-    place: Option<Place>,
     /// The slot that it has while it asks other replicas.
     has_slot: bool,
 }
@@ -116,16 +114,16 @@ impl Turns {
 
     fn enter(&self, owner: Owner, exchange: &Exchange) -> Result<(Ticket, Step), Error> {
         let call = &exchange.call;
-        let (waiter, place, first) = self.with(|book, rules, now| {
+        let (waiter, first) = self.with(|book, rules, now| {
             let min_time = rules.limits.retry.min_time;
             let last_call = call.deadline.checked_sub(min_time).unwrap_or(now);
-            let (waiter, place) = book.enter(&owner, &call.caller, last_call, rules, now)?;
-            let first = book.step(&owner, &waiter, place, rules, now);
-            Ok::<_, Error>((waiter, place, first))
+            let waiter = book.enter(&owner, &call.caller, last_call, rules, now)?;
+            let first = book.step(&owner, &waiter, rules, now);
+            Ok::<_, Error>((waiter, first))
         })?;
         let turns = self.clone();
         let has_slot = first == Step::Ask;
-        Ok((Ticket { turns, owner, waiter, place, has_slot }, first))
+        Ok((Ticket { turns, owner, waiter, has_slot }, first))
     }
 
     fn counts_together(&self) -> bool {
@@ -169,8 +167,8 @@ impl Ticket {
     }
 
     fn step(&mut self) -> Step {
-        let Self { turns, owner, waiter, place, .. } = self;
-        let step = turns.with(|book, rules, now| book.step(owner, waiter, *place, rules, now));
+        let Self { turns, owner, waiter, .. } = self;
+        let step = turns.with(|book, rules, now| book.step(owner, waiter, rules, now));
         self.has_slot = step == Step::Ask;
         step
     }
@@ -213,12 +211,12 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let Self { turns, owner, waiter, place, has_slot } = self;
+        let Self { turns, owner, waiter, has_slot } = self;
         turns.with(|book, rules, now| {
             if *has_slot {
                 book.denied(owner, None, rules, now);
             }
-            book.leave(owner, waiter, *place, rules);
+            book.leave(owner, waiter, rules);
         });
     }
 }

@@ -24,7 +24,6 @@ pub(super) struct Flights(Arc<Mutex<HashMap<Key, Known>>>);
 
 /// A shared call that others may join.
 struct Known {
-    deadline: Instant,
     answer: watch::Receiver<Option<Answer>>,
     /// Gone when nobody waits any more.
     waiting: Weak<Waiting>,
@@ -34,6 +33,8 @@ struct Known {
 struct Waiting {
     nobody: CancellationToken,
     progress: Progress,
+    /// The first caller's.
+    deadline: Instant,
 }
 
 /// A place among those who wait.
@@ -55,19 +56,20 @@ pub(super) struct Flight {
 // === impl Flights ===
 
 impl Flights {
-    /// A place at the shared call with this key; `None` if there is none that has the time.
-    pub(super) fn join(&self, key: &Key, deadline: Instant) -> Option<Place> {
+    /// A place at the shared call with this key, if there is one.
+    pub(super) fn join(&self, key: &Key) -> Option<Place> {
         let flights = self.lock();
-        let known = flights.get(key).filter(|known| known.deadline >= deadline)?;
+        let known = flights.get(key)?;
         Some(Place { answer: known.answer.clone(), waiting: known.waiting.upgrade()? })
     }
 
     /// Begins a shared call, which takes the place of another with this key.
-    pub(super) fn begin(&self, key: Key, deadline: Instant, progress: Progress) -> (Place, Flight) {
+    pub(super) fn begin(&self, key: Key, progress: Progress, deadline: Instant) -> (Place, Flight) {
         let (tell, answer) = watch::channel(None);
         let nobody = CancellationToken::new();
-        let waiting = Arc::new(Waiting { nobody: nobody.clone(), progress: progress.clone() });
-        let known = Known { deadline, answer: answer.clone(), waiting: Arc::downgrade(&waiting) };
+        let waiting = Waiting { nobody: nobody.clone(), progress: progress.clone(), deadline };
+        let waiting = Arc::new(waiting);
+        let known = Known { answer: answer.clone(), waiting: Arc::downgrade(&waiting) };
         self.lock().insert(key, known);
         let flights = self.clone();
         (Place { answer, waiting }, Flight { flights, key, tell, nobody, deadline, progress })
@@ -122,6 +124,11 @@ impl Place {
     /// How far the shared call has come.
     pub(super) fn progress(&self) -> &Progress {
         &self.waiting.progress
+    }
+
+    /// Until when the shared call has time.
+    pub(super) fn deadline(&self) -> Instant {
+        self.waiting.deadline
     }
 
     /// The answer of the shared call. Whoever drops this before gives up the place; who does

@@ -1,17 +1,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
+use tower::service_fn;
 use tower::util::BoxCloneSyncService;
-use tower::{ServiceExt as _, service_fn};
 
 use super::*;
 use crate::callers::Caller;
-use crate::error::{Kind, Outcome};
+use crate::error::Outcome;
 use crate::operation::{Catalogue, Credential};
 use crate::stack::testing;
 
@@ -46,7 +47,7 @@ impl Setting {
             }
             .boxed()
         });
-        let layer = CoalesceLayer::new(&testing::context().await, 30 * SECOND);
+        let layer = CoalesceLayer::new(&testing::context().await);
         let stack = BoxCloneSyncService::new(layer.layer(answering));
         let operation = testing::read_operation(&[Credential::Signature]);
         let caller = Caller::new("one", 1, true);
@@ -83,8 +84,7 @@ where
 #[tokio::test(start_paused = true)]
 async fn identical_reads_in_flight_are_one_and_later_ones_are_not() {
     let setting = Setting::new(answer).await;
-    let other = Call { caller: Caller::new("two", 1, true), ..setting.model.clone() };
-    let calls = [setting.model.clone(), setting.model.clone(), other];
+    let calls = [(); 3].map(|()| setting.model.clone());
     let answers = all(calls.map(|call| setting.call(call))).await;
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|reply| reply.body == "{}")));
     assert_eq!(setting.counts(), (1, 1));
@@ -120,6 +120,7 @@ async fn what_differs_in_anything_is_another_call() {
         Call { body: None, ..model.clone() },
         Call { body: Some(testing::json("")), ..model.clone() },
         Call { operation: other_rpc, ..model.clone() },
+        Call { caller: Caller::new("two", 1, true), ..model.clone() },
     ];
     let count = u32::try_from(calls.len()).unwrap();
     all(calls.map(|call| setting.call(call))).await;
@@ -155,34 +156,43 @@ async fn a_call_that_nobody_waits_for_is_given_up() {
     assert!(first.is_err() && second.is_err());
     sleep(10 * SECOND).await;
     assert_eq!(setting.counts(), (1, 0));
-    assert!(setting.call(setting.model.clone()).await.is_ok(), "the next begins anew");
+    let next = Call { deadline: Instant::now() + 10 * SECOND, ..setting.model.clone() };
+    assert!(setting.call(next).await.is_ok(), "the next begins anew");
     assert_eq!(setting.counts(), (2, 1));
 }
 
-/// G16: each waits as long as they said, and one with more time does not get less.
+/// G16: each waits as long as they said, and one with more time than the first does not get
+/// less.
 #[tokio::test(start_paused = true)]
-async fn g16_a_caller_with_more_time_than_the_shared_call_makes_its_own() {
+async fn g16_those_with_time_left_when_the_firsts_is_over_make_the_call_anew() {
     let setting = Setting::new(answer).await;
-    let call =
-        |seconds| Call { deadline: Instant::now() + seconds * SECOND, ..setting.model.clone() };
-    let calls = [call(1), call(31), call(32), call(32)];
-    all(calls.map(|call| setting.call(call))).await;
-    assert_eq!(setting.counts().0, 2);
+    let call = |seconds| {
+        let call = Call { deadline: Instant::now() + seconds * SECOND, ..setting.model.clone() };
+        let exchange = Exchange::new(call);
+        (exchange.progress.clone(), setting.stack.clone().oneshot(exchange))
+    };
+    let (first, second, third) = (call(2), call(10), call(10));
+    let progress = third.0.clone();
+    let results = tokio::join!(first.1, second.1, third.1);
+    assert_eq!(results.0.unwrap_err().kind(), &Kind::Timeout);
+    assert!(results.1.is_ok() && results.2.is_ok());
+    assert_eq!(setting.counts(), (2, 1), "one for the first's time, and one of the others'");
+    assert_eq!(progress.attempts(), 1, "of the call whose answer it is");
 }
 
+/// The first's time was too short for its turn, which says nothing of the others'.
 #[tokio::test(start_paused = true)]
-async fn who_comes_later_and_waits_as_long_finds_room() {
-    let setting = Setting::new(answer).await;
-    let later = |seconds| {
-        let (stack, model) = (setting.stack.clone(), setting.model.clone());
-        async move {
-            sleep(seconds * SECOND).await;
-            let deadline = Instant::now() + 40 * SECOND;
-            stack.oneshot(Exchange::new(Call { deadline, ..model })).await
-        }
+async fn g16_a_refusal_for_the_firsts_short_time_is_not_told_to_those_with_more() {
+    let setting = Setting::new(|| Err(Error::new(Kind::Overloaded, Outcome::NotSent))).await;
+    let call = |seconds| {
+        let deadline = Instant::now() + seconds * SECOND;
+        setting.call(Call { deadline, ..setting.model.clone() })
     };
-    assert!(all([0, 1, 2].map(later)).await.iter().all(Result::is_ok));
-    assert_eq!(setting.counts(), (1, 1));
+    let results = tokio::join!(call(4), call(10), call(10));
+    for result in [results.0, results.1, results.2] {
+        assert_eq!(result.unwrap_err().kind(), &Kind::Overloaded);
+    }
+    assert_eq!(setting.counts(), (2, 2), "and the others shared theirs");
 }
 
 /// What is told when somebody's time is over before the answer is there.

@@ -1,18 +1,21 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tower::{ServiceExt as _, service_fn};
 use uuid::Uuid;
 
 use super::*;
 use crate::callers::Caller;
-use crate::stack::testing;
+use crate::clock::Clock;
+use crate::stack::{self, testing};
+use crate::store::Store;
 
 const ID: Uuid = Uuid::from_u128(0x1111_1111_2222_4333_8444_5555_5555_5555);
 
@@ -148,6 +151,38 @@ async fn the_worst_of_all_attempts_decides_what_is_kept() {
     service.clone().oneshot(call(Some(ID), "/a")).await.unwrap_err();
     let error = service.oneshot(call(Some(ID), "/a")).await.unwrap_err();
     assert_eq!(error.kind(), &Kind::OutcomeUnknown);
+}
+
+/// R8: a success that nobody can be told is none: whoever asks again has to read. It is not
+/// sent again either when an answer's time would be over.
+#[tokio::test]
+async fn r8_a_success_that_cannot_be_read_leaves_an_unknown_outcome() {
+    let now = Arc::new(AtomicI64::new(1_000));
+    let told = Arc::clone(&now);
+    let clock =
+        Clock::from_fn(move || Timestamp::from_second(told.load(Ordering::Relaxed)).unwrap());
+    let context = stack::Context {
+        store: Store::in_memory(clock.clone()).await.unwrap(),
+        clock,
+        is_readable: |_, reply| &*reply.body != b"<html>",
+        ..testing::context().await
+    };
+    let layer = IdempotencyLayer::new(&context, Duration::from_secs(30));
+    let (count, partner) = counting(Ok("<html>"));
+    let service = layer.layer(partner);
+    let first = service.clone().oneshot(call(Some(ID), "/a")).await.unwrap();
+    assert_eq!(&*first.body, b"<html>", "what is wrong with it is told by whoever reads it");
+    for seconds in [0, 2 * 24 * 60 * 60] {
+        now.fetch_add(seconds, Ordering::Relaxed);
+        context.store.expire_requests(&context.retention).await.unwrap();
+        let error = service.clone().oneshot(call(Some(ID), "/a")).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (&Kind::OutcomeUnknown, Outcome::Unknown));
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+    let (_, readable) = counting(Ok("{}"));
+    let service = layer.layer(readable);
+    service.clone().oneshot(call(Some(Uuid::from_u128(2)), "/a")).await.unwrap();
+    assert!(service.oneshot(call(Some(Uuid::from_u128(2)), "/a")).await.unwrap().replayed);
 }
 
 /// R8: never silently sent again.

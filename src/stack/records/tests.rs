@@ -1,11 +1,14 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use http::StatusCode;
+use uuid::Uuid;
 
 use super::*;
 use crate::call::Call;
 use crate::stack::{Context, testing};
 use crate::store::RequestState;
+
+mod outages;
 
 const FINGERPRINT: [u8; 32] = [7; 32];
 
@@ -174,4 +177,22 @@ async fn s24_nothing_of_a_record_is_shown_by_debug() {
     assert!(!shown.contains("a caller") && !shown.contains("-0000-000000000001"), "{shown}");
     let answer = End::Done(answer::write(&reply(5).unwrap()));
     assert!(!format!("{answer:?}").contains("xxxxx"));
+}
+
+/// What came in first may turn out not to be the first: nothing is compared with it before
+/// the store has said so.
+#[tokio::test]
+async fn r8_a_duplicate_is_compared_only_with_what_is_known_to_be_the_first() {
+    let setting = given().await;
+    let id = Uuid::from_u128(1);
+    let key = RequestKey::new("a caller", "example", None, "a.v1.B/C", id);
+    assert!(setting.records.enter(&key, [8; 32]).is_none());
+    for fingerprint in [[8; 32], FINGERPRINT] {
+        let told = setting.records.enter(&key, fingerprint);
+        assert!(matches!(told, Some(Ok(Opened::InFlight))), "{told:?}");
+    }
+    setting.records.leave(&key);
+    let record = new(setting.open(1).await);
+    assert!(matches!(setting.records.enter(&key, [8; 32]), Some(Ok(Opened::Other))));
+    drop(record);
 }

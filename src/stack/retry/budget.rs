@@ -59,7 +59,7 @@ impl Budget {
         Self { limits, ring: Arc::new(Mutex::new(Ring::new(window))) }
     }
 
-    /// Counts a call.
+    /// Counts a call that the partner was sent.
     pub(super) fn deposit(&self) {
         self.with(|ring, _| ring.newest().calls += 1);
     }

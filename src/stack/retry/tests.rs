@@ -243,6 +243,28 @@ async fn r4_an_empty_budget_lets_every_first_attempt_through() {
     assert_eq!(setting.budget.balance().refused, 1);
 }
 
+/// R4: a call that the partner never saw earns no repeats, and one that was given up does.
+#[tokio::test(start_paused = true)]
+async fn r4_only_calls_that_were_sent_count_in_the_budget() {
+    let limits = Limits { budget_percent: 100, budget_reserve: 0, ..Limits::default() };
+    for max_attempts in [1, 3] {
+        let change = || Change {
+            limits: Limits { max_attempts, ..limits },
+            latency: SECOND,
+            ..Change::default()
+        };
+        let refused = given_with(change(), [Act::Refuse(Kind::Overloaded)]).await;
+        refused.call(read()).await.unwrap_err();
+        assert_eq!(refused.budget.balance().left, 0);
+        let sent = given_with(change(), [ok()]).await;
+        sent.call(read()).await.unwrap();
+        assert_eq!(sent.budget.balance().left, 1);
+        let hasty = Call { deadline: Instant::now() + SECOND / 2, ..read() };
+        sent.call(hasty).await.unwrap_err();
+        assert_eq!(sent.budget.balance().left, 2);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn limits_count_from_the_next_call_on() {
     let setting = given([status(503)]).await;

@@ -64,6 +64,18 @@ pub enum Found {
     Full,
 }
 
+/// Why nothing is known of a key, nor its record made.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Unopened {
+    /// What failed.
+    #[source]
+    pub error: Error,
+    /// Whether the record may be there nevertheless, or come to be: its insertion was asked
+    /// for, and not answered.
+    pub may_exist: bool,
+}
+
 /// How a call ended.
 #[derive(Clone, PartialEq, Eq)]
 pub enum End {

@@ -27,19 +27,10 @@ impl Control {
         Self::on(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
-    /// The same, with settings of the test's own.
-    pub(crate) async fn start_with(settings: Settings) -> Self {
-        Self::with(settings, tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap())
-    }
-
     /// The same on a listener of the test's own.
     pub(crate) fn on(listener: tokio::net::TcpListener) -> Self {
-        Self::with(Settings::default(), listener)
-    }
-
-    fn with(settings: Settings, listener: tokio::net::TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
-        let serving = Simulator::new(settings).serve(listener, std::future::pending());
+        let serving = Simulator::new(Settings::default()).serve(listener, std::future::pending());
         #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
         tokio::spawn(serving);
         Self::of(address)

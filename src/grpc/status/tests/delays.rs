@@ -1,5 +1,6 @@
 //! When a caller may try again, and when it must not.
 
+use super::super::retry::{DEFAULT_RETRY, IN_FLIGHT_RETRY};
 use super::*;
 
 /// G12, G13

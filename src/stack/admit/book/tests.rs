@@ -15,7 +15,6 @@ struct Desk {
 /// A call that has entered.
 struct Entered {
     waiter: Arc<Waiter>,
-    place: Option<Place>,
 }
 
 impl Desk {
@@ -27,19 +26,19 @@ impl Desk {
 
     fn enter(&mut self, caller: &Caller, patience: Duration) -> (Entered, Step) {
         let (now, rules) = (self.now, Rules { limits: &self.limits, counts_together: false });
-        let (waiter, place) = self.book.enter(&None, caller, now + patience, rules, now).unwrap();
-        let step = self.book.step(&None, &waiter, place, rules, now);
-        (Entered { waiter, place }, step)
+        let waiter = self.book.enter(&None, caller, now + patience, rules, now).unwrap();
+        let step = self.book.step(&None, &waiter, rules, now);
+        (Entered { waiter }, step)
     }
 
     fn step(&mut self, call: &Entered) -> Step {
         let rules = Rules { limits: &self.limits, counts_together: false };
-        self.book.step(&None, &call.waiter, call.place, rules, self.now)
+        self.book.step(&None, &call.waiter, rules, self.now)
     }
 
     fn leave(&mut self, call: &Entered) {
         let rules = Rules { limits: &self.limits, counts_together: false };
-        self.book.leave(&None, &call.waiter, call.place, rules);
+        self.book.leave(&None, &call.waiter, rules);
     }
 
     fn over(&mut self, told: Told) {
@@ -122,7 +121,7 @@ fn r13_who_cannot_go_in_time_is_told_at_once_and_exactly() {
     assert!(matches!((calls[2].1, calls[3].1), (Step::Wait(_), Step::Wait(_))));
     assert_eq!(calls[4].1, Step::Refused(Refusal::RateLimited(4 * SECOND)));
     // It gets worse for those who wait.
-    desk.over(Told { refused: Some(Some(2 * SECOND)), ..nothing(desk.now) });
+    desk.over(Told { refused: Some(Refused::TooMany(Some(2 * SECOND))), ..nothing(desk.now) });
     assert_eq!(desk.step(&calls[3].0), Step::Refused(Refusal::RateLimited(4 * SECOND)));
     assert_eq!(desk.step(&calls[1].0), Step::Wait(desk.now + SECOND), "it looks again");
     assert_eq!((desk.book.counts.rate_limited, desk.book.waiting), (2, 2));
@@ -149,19 +148,52 @@ fn nobody_waits_beyond_the_last_call() {
 fn lanes_that_are_idle_make_room_for_others() {
     let (mut desk, a) = (Desk::new(every(SECOND, 1), 10_000, 9), caller("a", 1));
     let rules = Rules { limits: &desk.limits, counts_together: false };
-    let mut enter = |account: usize, now: Instant| {
-        let owner = Some(account.to_string());
-        let (waiter, place) = desk.book.enter(&owner, &a, now, rules, now)?;
-        let step = desk.book.step(&owner, &waiter, place, rules, now);
+    let mut enter = |account: Option<usize>, now: Instant| {
+        let owner = account.map(|account| account.to_string());
+        let waiter = desk.book.enter(&owner, &a, now, rules, now)?;
+        let step = desk.book.step(&owner, &waiter, rules, now);
         desk.book.over(&owner, nothing(now), rules, now, 0.0);
         Ok::<_, Refusal>(step)
     };
     for account in 0..MAX_LANES {
-        assert_eq!(enter(account, desk.now), Ok(Step::Go));
+        assert_eq!(enter(Some(account), desk.now), Ok(Step::Go));
     }
-    assert_eq!(enter(MAX_LANES, desk.now), Err(Refusal::Overloaded));
-    assert_eq!(enter(MAX_LANES, desk.now + SECOND), Ok(Step::Go));
-    assert_eq!(desk.book.lanes.len(), 1);
+    assert_eq!(enter(Some(MAX_LANES), desk.now), Err(Refusal::Overloaded));
+    // The partner account's own is not one of them, and stays.
+    assert_eq!(enter(None, desk.now), Ok(Step::Go));
+    assert_eq!(enter(Some(MAX_LANES), desk.now + SECOND), Ok(Step::Go));
+    let mut owners: Vec<_> = desk.book.lanes.keys().cloned().collect();
+    owners.sort();
+    assert_eq!(owners, [None, Some(MAX_LANES.to_string())]);
+}
+
+/// A caller that has the turn of many accounts leaves the slots to others too.
+#[test]
+fn r14_slots_go_round_among_callers_and_not_accounts() {
+    let (mut desk, many, one) = (Desk::new(None, 1, 99), caller("many", 1), caller("one", 1));
+    let (now, limits) = (desk.now, desk.limits.clone());
+    let rules = Rules { limits: &limits, counts_together: false };
+    let mut waiting: Vec<_> = (0..11)
+        .map(|number| {
+            let (owner, caller) =
+                (Some(number.to_string()), if number < 10 { &many } else { &one });
+            let waiter = desk.book.enter(&owner, caller, now + SECOND, rules, now).unwrap();
+            let step = desk.book.step(&owner, &waiter, rules, now);
+            assert_eq!(step == Step::Go, number == 0);
+            (owner, waiter)
+        })
+        .skip(1)
+        .collect();
+    let mut order = Vec::new();
+    while !waiting.is_empty() {
+        desk.book.over(&None, nothing(now), rules, now, 0.0);
+        let goes = |(owner, waiter): &(Owner, Arc<Waiter>)| {
+            desk.book.step(owner, waiter, rules, now) == Step::Go
+        };
+        let at = waiting.iter().position(goes).unwrap();
+        order.push(waiting.remove(at).1.caller.name().to_owned());
+    }
+    assert_eq!(order.iter().position(|name| name == "one"), Some(1), "{order:?}");
 }
 
 /// What may happen.
@@ -246,7 +278,10 @@ impl World {
                 self.open -= 1;
                 let hint = Duration::from_millis(hint);
                 self.closed_until = self.closed_until.max(self.desk.now + hint);
-                self.desk.over(Told { refused: Some(Some(hint)), ..nothing(self.desk.now) });
+                self.desk.over(Told {
+                    refused: Some(Refused::TooMany(Some(hint))),
+                    ..nothing(self.desk.now)
+                });
             }
             Event::TimePasses(millis) => self.desk.now += Duration::from_millis(millis),
             Event::Leaves(_) | Event::IsOver(_) | Event::IsRefused(_) => {}
