@@ -45,9 +45,7 @@ pub use record::{
     CredentialKind, Cursor, Filter, Flag, Intent, IntentFilter, InvalidCursor, Kept, Name, New,
     NewIntent, Origin, Page, Record, Rotation,
 };
-pub use requests::{
-    End, Found, NewRequest, RequestKey, RequestState, Retention, Unopened,
-};
+pub use requests::{End, Found, NewRequest, RequestKey, RequestState, Retention, Unopened};
 pub use succession::Predecessor;
 
 use crate::clock::Clock;

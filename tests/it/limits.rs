@@ -138,10 +138,7 @@ async fn r13_calls_wait_for_their_turn_as_long_as_they_can_and_are_told_the_exac
     for status in refused.into_iter().map(Result::unwrap_err) {
         assert!(is_rate_limited(&status), "{status:?}");
         let wait = told_wait(&status);
-        assert!(
-            wait > Duration::ZERO && wait <= Duration::from_millis(1_600),
-            "{wait:?}"
-        );
+        assert!(wait > Duration::ZERO && wait <= Duration::from_millis(1_600), "{wait:?}");
     }
     let sent = arrived(&gateway, "trustist", "/invitations").await.len();
     assert_eq!(sent, 1 + done.len());

@@ -224,7 +224,7 @@ async fn g27_a_health_watch_is_told_not_serving_and_does_not_hold_up_the_exit() 
 /// Neither does a client that is gone without a word.
 #[tokio::test(flavor = "multi_thread")]
 async fn g27_a_silent_connection_does_not_hold_up_the_exit() {
-    let drain = [("PARTNER_GATEWAY__GRPC__DRAIN_TIMEOUT", "5s")];
+    let drain = [("PARTNER_GATEWAY__GRPC__DRAIN_TIMEOUT", "20s")];
     let mut process = Process::serve(&["--simulate"], &drain).await;
     let mut established = Connection::established(process.grpc).await;
     established.next_of(frames::SETTINGS).await.unwrap();
@@ -235,7 +235,9 @@ async fn g27_a_silent_connection_does_not_hold_up_the_exit() {
     let status = process.ended().await;
 
     assert_eq!(status.code(), Some(0));
-    assert!(start.elapsed() < SOON, "it took {:?}", start.elapsed());
+    // A peer that does not answer the GOAWAY is given five seconds.
+    let most = SOON + Duration::from_secs(5);
+    assert!(start.elapsed() < most, "it took {:?}", start.elapsed());
     drop((established, unspoken));
 }
 
