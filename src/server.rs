@@ -122,15 +122,7 @@ impl Server {
             false => None,
         };
         let ending = CancellationToken::new();
-        let clock = Clock::system();
-        let shared = partners::Shared {
-            store: store::open(&config, simulate, &clock).await?,
-            clock,
-            tasks: tasks.clone(),
-            stopping: ending.clone(),
-            secret_files: SecretFiles::default(),
-            metrics: Metrics::default(),
-        };
+        let shared = shared(&config, simulate, tasks, &ending).await?;
         let gateway = Arc::new(Gateway::new(partners::build(&config, &shared)?));
         let readiness =
             operations::Readiness::new(routes::names(catalogue, &config.grpc), &gateway);
@@ -153,12 +145,8 @@ impl Server {
             ending,
             config,
         };
-        let (limits, random) = (connections::Limits::from(&server.config.grpc), Random::system());
         let measures = edge::Measures::new(catalogue, server.grpc, shared.metrics);
-        let callers = server.tuned.callers.clone();
-        let edge = edge::Edge::new(routes, callers, &server.config.grpc, random.clone(), measures);
-        let (stop, tracker) = (stop.clone(), tasks.clone());
-        tasks.spawn(connections::serve_grpc(grpc, edge, limits, random, stop, tracker));
+        server.serve(grpc, routes, measures, stop, tasks);
         server.readiness.set(true);
         tracing::info!(
             grpc = %server.grpc,
@@ -167,6 +155,23 @@ impl Server {
             "serving"
         );
         Ok(server)
+    }
+
+    /// Takes calls from here on, in tasks of `tasks` until `stop` is cancelled.
+    fn serve(
+        &self,
+        listener: TcpListener,
+        routes: axum::Router,
+        measures: edge::Measures,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) {
+        let (settings, random) = (&self.config.grpc, Random::system());
+        let callers = self.tuned.callers.clone();
+        let edge = edge::Edge::new(routes, callers, settings, random.clone(), measures);
+        let (limits, stop, tracker) =
+            (connections::Limits::from(settings), stop.clone(), tasks.clone());
+        tasks.spawn(connections::serve_grpc(listener, edge, limits, random, stop, tracker));
     }
 
     /// Where the simulators are served, if they are.
@@ -218,6 +223,24 @@ impl Watched {
         self.tasks.close();
         let _ = tokio::time::timeout(LAST_LOOK, self.tasks.wait()).await;
     }
+}
+
+/// What the partners' sides share.
+async fn shared(
+    config: &Config,
+    simulate: bool,
+    tasks: &TaskTracker,
+    ending: &CancellationToken,
+) -> Result<partners::Shared, BoxError> {
+    let clock = Clock::system();
+    Ok(partners::Shared {
+        store: store::open(config, simulate, &clock).await?,
+        clock,
+        tasks: tasks.clone(),
+        stopping: ending.clone(),
+        secret_files: SecretFiles::default(),
+        metrics: Metrics::default(),
+    })
 }
 
 fn services(

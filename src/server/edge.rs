@@ -43,6 +43,9 @@ const HEALTH: &str = "/grpc.health.";
 const MAX_PROBES: usize = 50;
 const REQUEST_ID: &str = "x-request-id";
 const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
+/// How much earlier than its caller a service's own answer is due: the way of the request
+/// and of the answer between two pods, and the writing of it.
+const AHEAD: Duration = Duration::from_millis(10);
 /// How much longer than the deadline the edge waits for a service's own answer. A
 /// partner's stack ends its calls at the deadline by itself, and its answer says what
 /// the partner may have done; on a busy machine it is a little late.
@@ -175,10 +178,10 @@ impl Edge {
 }
 
 impl Time {
-    /// A service answers a little early, so that its answer is on its way before the
-    /// caller's own timer fires.
+    /// A service answers a little early, so that its answer arrives before the caller's
+    /// own timer fires, which was started when the request was still to be sent.
     fn of_service(self) -> Duration {
-        self.timeout - (self.timeout / 10).min(Duration::from_millis(5))
+        self.timeout - (self.timeout / 10).min(AHEAD)
     }
 }
 

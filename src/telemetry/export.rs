@@ -12,8 +12,8 @@ use opentelemetry::KeyValue;
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
 use opentelemetry_otlp::{
-    Compression, ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig as _,
-    WithTonicConfig as _,
+    Compression, ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig,
+    WithTonicConfig,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -76,16 +76,7 @@ pub(super) fn traces(
     resource: Resource,
     tally: Arc<Tally>,
 ) -> Result<SdkTracerProvider, ExporterBuildError> {
-    let exporter = SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(&settings.otlp_endpoint)
-        .with_timeout(PATIENCE)
-        .with_compression(Compression::Gzip)
-        .with_metadata(headers(settings));
-    let exporter = match tls(settings) {
-        Some(tls) => exporter.with_tls_config(tls),
-        None => exporter,
-    };
+    let exporter = aimed(SpanExporter::builder().with_tonic(), settings);
     let exporter = Counted { inner: exporter.build()?, tally: Arc::clone(&tally) };
     let batch = BatchConfigBuilder::default()
         .with_max_queue_size(QUEUE)
@@ -109,19 +100,23 @@ pub(super) fn metrics(
     settings: &Telemetry,
     resource: Resource,
 ) -> Result<SdkMeterProvider, ExporterBuildError> {
-    let exporter = MetricExporter::builder()
-        .with_tonic()
+    let exporter = aimed(MetricExporter::builder().with_tonic(), settings);
+    let reader = PeriodicReader::builder(exporter.build()?);
+    let reader = reader.with_interval(settings.otlp_metrics_interval).build();
+    Ok(SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build())
+}
+
+/// What sends to the collector of `settings`.
+fn aimed<B: WithExportConfig + WithTonicConfig>(exporter: B, settings: &Telemetry) -> B {
+    let exporter = exporter
         .with_endpoint(&settings.otlp_endpoint)
         .with_timeout(PATIENCE)
         .with_compression(Compression::Gzip)
         .with_metadata(headers(settings));
-    let exporter = match tls(settings) {
+    match tls(settings) {
         Some(tls) => exporter.with_tls_config(tls),
         None => exporter,
-    };
-    let reader = PeriodicReader::builder(exporter.build()?);
-    let reader = reader.with_interval(settings.otlp_metrics_interval).build();
-    Ok(SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build())
+    }
 }
 
 /// Who it is that tells all this; OTEL_RESOURCE_ATTRIBUTES adds to it.

@@ -192,11 +192,6 @@ impl Metrics {
         );
     }
 
-    /// Notes whether a changed configuration was refused.
-    pub fn set_configuration_refused(&self, is_refused: bool) {
-        self.0.kept.configuration_refused.set([], u64::from(is_refused));
-    }
-
     /// Notes how many requests for a token ended in `outcome` since the start.
     pub fn set_token_requests(&self, partner: &str, outcome: &'static str, count: u64) {
         self.0.kept.token_requests.raise([partner.to_owned().into(), outcome.into()], count);
@@ -213,6 +208,11 @@ impl Metrics {
     /// The process has started.
     pub fn process_started(&self, now: Timestamp) {
         self.0.process.started(now);
+    }
+
+    /// Notes whether a changed configuration was refused.
+    pub fn set_configuration_refused(&self, is_refused: bool) {
+        self.0.process.configuration_refused.set([], u64::from(is_refused));
     }
 
     /// Looks at the process.

@@ -13,7 +13,6 @@ pub(super) struct Kept {
     pub(super) token_requests: Counter,
     pub(super) drift: Counter,
     pub(super) request_ids: Gauge,
-    pub(super) configuration_refused: Gauge,
 }
 
 // === impl Kept ===
@@ -66,12 +65,6 @@ impl Kept {
                 "",
                 &["partner", "state"],
                 "Records of calls that are done once, of all replicas; an unknown outcome is for its caller to look up",
-            ),
-            configuration_refused: it.gauge(
-                "partner_gateway.configuration_refused",
-                "",
-                &[],
-                "Whether the configuration's file has changed and cannot be used",
             ),
         }
     }

@@ -12,6 +12,7 @@ pub(super) struct Process {
     files: Gauge,
     start: Gauge,
     build: Gauge,
+    pub(super) configuration_refused: Gauge,
     spans: Counter,
 }
 
@@ -38,6 +39,12 @@ impl Process {
                 "",
                 &["version"],
                 "1, with the version that runs",
+            ),
+            configuration_refused: it.gauge(
+                "partner_gateway.configuration_refused",
+                "",
+                &[],
+                "Whether the configuration's file has changed and cannot be used",
             ),
             spans: it.counter(
                 "partner_gateway.spans",
