@@ -14,7 +14,7 @@ use std::time::Duration;
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::{Client, RedisError, Script};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 /// The longest that an operation may take.
@@ -22,11 +22,15 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// The largest value that is read, in bytes.
 const MAX_VALUE: isize = 64 * 1024;
 
-/// Writes the value unless somebody else holds the lease, and gives up the lease.
+/// Writes the value unless its end has come, or somebody else holds the lease, and gives up
+/// the lease. A server that hung does late what it was asked for: so it is told a moment of
+/// its own clock, and no length of time.
 const PUBLISH: &str = "\
     local holder = redis.call('GET', KEYS[2]) \
     if holder and holder ~= ARGV[1] then return 0 end \
-    redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) \
+    local time = redis.call('TIME') \
+    local left = ARGV[3] - time[1] * 1000 - math.ceil(time[2] / 1000) \
+    if left > 0 then redis.call('SET', KEYS[1], ARGV[2], 'PX', left) end \
     if holder then redis.call('DEL', KEYS[2]) end \
     return 1";
 
@@ -136,18 +140,19 @@ impl Redis {
         Ok(taken.is_some())
     }
 
-    /// Writes the value for `life` and gives up the lease, unless it is another's: then
-    /// nothing is done.
+    /// Writes the value, which is good until `end`, and gives up the lease, unless it is
+    /// another's: then nothing is done.
     pub(crate) async fn publish(
         &self,
         place: &Place,
         holder: Uuid,
         value: &[u8],
-        life: Duration,
+        end: Instant,
     ) -> Result<bool, Away> {
+        let end = self.time().await? + millis(end.saturating_duration_since(Instant::now()));
         let script = Script::new(PUBLISH);
         let mut call = script.key(&place.value);
-        call.key(&place.lease).arg(holder.simple().to_string()).arg(value).arg(millis(life));
+        call.key(&place.lease).arg(holder.simple().to_string()).arg(value).arg(end);
         let written: i64 =
             self.ask(async |mut connection| call.invoke_async(&mut connection).await).await?;
         Ok(written == 1)
@@ -177,6 +182,14 @@ impl Redis {
         let (granted, due): (i64, u64) =
             self.ask(async |mut connection| call.invoke_async(&mut connection).await).await?;
         Ok(Counted { is_granted: granted == 1, due: Duration::from_micros(due) })
+    }
+
+    /// The server's own time in milliseconds, no later than it is.
+    async fn time(&self) -> Result<u64, Away> {
+        let query = ::redis::cmd("TIME");
+        let (seconds, micros): (u64, u64) =
+            self.ask(async |mut connection| query.query_async(&mut connection).await).await?;
+        Ok(seconds * 1_000 + micros / 1_000)
     }
 
     /// Does `operation` in time, and logs when the server goes and when it is back.
@@ -259,7 +272,7 @@ mod tests {
         let redis = Redis::new(&"redis://127.0.0.1:1".into()).unwrap();
         let place = Place::new("a");
         for _ in 0..3 {
-            let begun = tokio::time::Instant::now();
+            let begun = Instant::now();
             assert!(redis.read(&place).await.is_err());
             assert!(redis.lease(&place, Uuid::nil(), PATIENCE).await.is_err());
             assert!(begun.elapsed() < 5 * PATIENCE);

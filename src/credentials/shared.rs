@@ -165,12 +165,13 @@ impl Shared {
     async fn publish(&self, holder: Uuid, secret: &SecretString, life: Duration, begun: Instant) {
         let id = Uuid::new_v4().simple().to_string();
         self.remember(id.clone());
-        let left = life.saturating_sub(begun.elapsed());
-        let Some(sealed) = self.seal(id, secret, life).filter(|_| !left.is_zero()) else {
+        let Some(sealed) = self.seal(id, secret, life) else {
             return self.release(holder).await;
         };
-        match self.redis.publish(&self.place, holder, &sealed, left).await {
-            Ok(true) | Err(Away) => {}
+        match self.redis.publish(&self.place, holder, &sealed, begun + life).await {
+            Ok(true) => {}
+            // A lease that was asked for when it began to hang is not to outlast that.
+            Err(Away) => self.release(holder).await,
             Ok(false) => {
                 tracing::warn!(partner = self.partner, "another replica fetches a token as well");
             }

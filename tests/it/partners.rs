@@ -389,7 +389,8 @@ async fn an_answer_that_comes_after_the_deadline_is_kept() {
     let mut impatient = Request::new(request.clone());
     impatient.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
     let late = gateway.client.call_with(&rpc, impatient).await.unwrap_err();
-    assert_eq!(late.code(), Code::DeadlineExceeded);
+    // The caller's own timer may be the first on a busy machine, and says it like this.
+    assert!(matches!(late.code(), Code::DeadlineExceeded | Code::Cancelled), "{late:?}");
 
     let answered = async {
         loop {

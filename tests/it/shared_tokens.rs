@@ -202,6 +202,23 @@ async fn o11_redis_may_stop_hang_and_come_back_empty_at_any_moment() {
     assert!(f64::from(tokens) <= most, "{tokens} token requests");
 }
 
+/// What it was asked for while it hung, it does when it goes on: a token would look as young
+/// as it was then.
+#[tokio::test(flavor = "multi_thread")]
+async fn o11_redis_that_hung_tells_nobody_of_tokens_that_have_ended_since() {
+    let Some(setting) = given(2, false).await else { return };
+    setting
+        .load(async {
+            sleep(Duration::from_millis(500)).await;
+            setting.redis.freeze();
+            sleep(Duration::from_secs(3)).await;
+        })
+        .await;
+    sleep(Duration::from_secs(2)).await;
+    setting.redis.thaw();
+    assert_eq!(setting.dump(), []);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn o11_rubbish_in_redis_is_as_good_as_nothing() {
     let Some(setting) = given(1, false).await else { return };
