@@ -13,10 +13,8 @@ use crate::support::process::Process;
 use crate::support::tool::Tool;
 
 const RPC: &str = "trustist.v1.InvitationService/ListInvitations";
-/// Calls of all callers, a second. Beside all other tests, a build for debugging has no
-/// room for more than a part of what the long form asks of it.
-const SHORT_RATE: &str = "50";
-const LONG_RATE: &str = "200";
+/// Calls of all callers, a second.
+const RATE: &str = "200";
 const CALLERS: usize = 4;
 /// How many calls show that the callers have found a replica that is new.
 const FOUND: usize = 20;
@@ -27,7 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A replica at this address, or at a free one.
 async fn replica(simulators: &Control, address: Option<SocketAddr>) -> Process {
     let listen = address.map_or("127.0.0.1:0".to_owned(), |address| address.to_string());
+    let url = format!("http://{}/trustist", simulators.address);
     let environment = [
+        // The partner that takes as many calls as come.
+        ("PARTNER_GATEWAY__PARTNERS__TRUSTIST__BASE_URL", url.as_str()),
+        ("PARTNER_GATEWAY__PARTNERS__TRUSTIST__CLIENT_ID", "simulator-client"),
+        ("PARTNER_GATEWAY__PARTNERS__TRUSTIST__CLIENT_SECRET", "simulator-client-secret"),
         ("PARTNER_GATEWAY__GRPC__LISTEN", listen.as_str()),
         ("PARTNER_GATEWAY__GRPC__DRAIN_DELAY", "300ms"),
     ];
@@ -61,11 +64,11 @@ async fn found(process: &Process) {
 
 /// Replaces each of two replicas so many times: what the callers were told, and how long
 /// each took to go.
-async fn restarts(rounds: usize, rate: &str) -> Option<(Value, Vec<Duration>)> {
+async fn restarts(rounds: usize) -> Option<(Value, Vec<Duration>)> {
     let simulators = Control::start().await;
     let mut replicas = [replica(&simulators, None).await, replica(&simulators, None).await];
     let [first, second] = [&replicas[0], &replicas[1]].map(|it| it.grpc.to_string());
-    let mut callers = Tool::start("steady_load.py", &[RPC, &first, &second, "--rate", rate])?;
+    let mut callers = Tool::start("steady_load.py", &[RPC, &first, &second, "--rate", RATE])?;
     assert_eq!(callers.next().await.unwrap()["ready"], CALLERS);
     let mut drains = Vec::new();
     for number in 0..rounds * replicas.len() {
@@ -100,17 +103,16 @@ fn judge(told: &Value, drains: &[Duration]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g27_a_rolling_restart_fails_no_call_of_plain_callers() {
-    let Some((told, drains)) = restarts(2, SHORT_RATE).await else { return };
+    let Some((told, drains)) = restarts(2).await else { return };
     judge(&told, &drains);
 }
 
-/// The form at the full rate: `scripts/rolling-restarts`, of which `scripts/test` does two
-/// rounds after all other tests.
+/// The long form: `scripts/rolling-restarts`.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "it needs the machine to itself"]
+#[ignore = "it takes minutes"]
 async fn rounds() {
     let rounds = std::env::var_os("ROLLING_RESTARTS").unwrap_or_else(|| "20".into());
     let rounds = rounds.to_str().unwrap().parse().unwrap();
-    let (told, drains) = restarts(rounds, LONG_RATE).await.expect(".tools/venv is missing");
+    let (told, drains) = restarts(rounds).await.expect(".tools/venv is missing");
     judge(&told, &drains);
 }
