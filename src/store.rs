@@ -17,6 +17,7 @@ mod intents;
 mod journal;
 mod leases;
 mod location;
+mod pool;
 mod postgres;
 mod probe;
 mod record;
@@ -38,7 +39,6 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
-pub use counts::Counts;
 pub use error::{Cause, Damage, Error};
 pub use location::Location;
 pub use record::{
@@ -176,6 +176,11 @@ impl Store {
         Ok(())
     }
 
+    /// Notes that what was offered last are no keys at all.
+    pub fn refuse_keyring(&self) {
+        self.0.is_keyring_refused.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the keys that were last offered were refused.
     pub fn is_keyring_refused(&self) -> bool {
         self.0.is_keyring_refused.load(Ordering::Relaxed)
@@ -195,14 +200,6 @@ impl Store {
     pub async fn take_over_journal(&self) -> Result<bool, Error> {
         let Some(journal) = &self.0.journal else { return Ok(false) };
         journal.take_over().await.map_err(Error::Journal)
-    }
-
-    /// Proves that the database answers.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if it does not.
-    pub async fn ping(&self) -> Result<(), Error> {
-        self.0.database.change(sqlx::query("SELECT 1")).await.map(drop)
     }
 
     /// Takes this process's place among those that use a file.

@@ -3,6 +3,7 @@
 mod limits;
 mod safety;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +15,11 @@ use crate::config::InForce;
 use crate::operation::Catalogue;
 use crate::partner::{self, TokenState};
 use crate::pb::gateway::v1 as pb;
-use crate::store::{Counts, Store};
+use crate::store::Store;
 
 use super::exchange::Gateway;
+use super::own_call::OwnCall;
 use super::reason::Reason;
-use super::{Arrival, status};
 
 /// Answers from what the partners' stacks have noted down.
 #[derive(Clone, Debug)]
@@ -44,13 +45,15 @@ impl PartnerStates {
         Self { catalogue, gateway, store, clock, in_force }
     }
 
-    /// What the store counts; `None` while it does not answer.
-    async fn counts(&self) -> Option<Counts> {
-        self.store.counts().await.ok()
+    /// How many intents are flagged, by partner; `None` while the store does not answer.
+    async fn flagged(&self) -> Option<BTreeMap<String, u64>> {
+        let counts = self.store.count_intents().await.ok()?;
+        Some(counts.into_iter().map(|(partner, _, flagged)| (partner, flagged)).collect())
     }
 
-    fn state(&self, name: &str, counts: Option<&Counts>) -> pb::Partner {
-        let flagged_key_intents = counts.map(|counts| count(counts.flagged(name)));
+    fn state(&self, name: &str, flagged: Option<&BTreeMap<String, u64>>) -> pb::Partner {
+        let flagged_key_intents =
+            flagged.map(|flagged| count(flagged.get(name).copied().unwrap_or_default()));
         let Some(partner) = self.gateway.partner(name) else {
             let name = name.to_owned();
             return pb::Partner { name, flagged_key_intents, ..pb::Partner::default() };
@@ -91,11 +94,11 @@ impl pb::partner_service_server::PartnerService for PartnerStates {
         &self,
         request: Request<pb::GetPartnerRequest>,
     ) -> Result<Response<pb::Partner>, Status> {
-        let id = Arrival::id_of(&request);
+        let call = OwnCall::of(&request);
         let name = request.into_inner().name;
         match self.catalogue.partners().contains(name.as_str()) {
-            true => Ok(Response::new(self.state(&name, self.counts().await.as_ref()))),
-            false => Err(status::of_gateway(Reason::NotFound, "there is no such partner", id)),
+            true => Ok(Response::new(self.state(&name, self.flagged().await.as_ref()))),
+            false => Err(call.refused(Reason::NotFound, "there is no such partner")),
         }
     }
 
@@ -103,8 +106,8 @@ impl pb::partner_service_server::PartnerService for PartnerStates {
         &self,
         _: Request<pb::ListPartnersRequest>,
     ) -> Result<Response<pb::ListPartnersResponse>, Status> {
-        let (names, counts) = (self.catalogue.partners(), self.counts().await);
-        let partners = names.into_iter().map(|name| self.state(name, counts.as_ref())).collect();
+        let (names, flagged) = (self.catalogue.partners(), self.flagged().await);
+        let partners = names.into_iter().map(|name| self.state(name, flagged.as_ref())).collect();
         let configuration = Some(self.configuration());
         Ok(Response::new(pb::ListPartnersResponse { partners, configuration }))
     }

@@ -1,5 +1,7 @@
 //! The gateway's store: opened at the start, and looked after while it is used.
 
+mod watched;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use crate::config::Config;
 use crate::credentials::Vault;
 use crate::seal::{InvalidKey, Keyring};
 use crate::store::{self, Location, Retention, Settings, Store};
+
+pub(super) use watched::Watched;
 
 /// How often the store is looked after: overdue intents and calls, records whose time is
 /// over, the emergency journal, and which keys were used.

@@ -12,43 +12,34 @@ const INTENTS: &str = "SELECT partner, COUNT(*) AS number, COUNT(flagged) AS fla
 const REQUESTS: &str =
     "SELECT partner, state, COUNT(*) AS number FROM requests GROUP BY partner, state";
 
-/// How much the store holds, by partner.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Partner, kind, and how many credentials.
-    pub credentials: Vec<(String, CredentialKind, u64)>,
-    /// Partner, how many open intents, how many flagged ones.
-    pub intents: Vec<(String, u64, u64)>,
-    /// Partner, state, and how many records of calls that are done once.
-    pub requests: Vec<(String, RequestState, u64)>,
-}
-
-// === impl Counts ===
-
-impl Counts {
-    /// How many flagged intents are of this partner.
-    pub fn flagged(&self, partner: &str) -> u64 {
-        let of_partner = self.intents.iter().filter(|(name, ..)| name == partner);
-        of_partner.map(|(_, _, flagged)| flagged).sum()
-    }
-}
-
 // === impl Store ===
 
 impl Store {
-    /// Counts what the database holds.
+    /// Partner, kind, and how many credentials.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the database does not answer.
-    pub async fn counts(&self) -> Result<Counts, Error> {
-        let credentials = self.0.database.rows(sqlx::query(CREDENTIALS)).await?;
-        let intents = self.0.database.rows(sqlx::query(INTENTS)).await?;
-        let requests = self.0.database.rows(sqlx::query(REQUESTS)).await?;
-        Ok(Counts {
-            credentials: credentials.iter().filter_map(credential).collect(),
-            intents: intents.iter().map(intent).collect::<Result<_, Error>>()?,
-            requests: requests.iter().filter_map(request).collect(),
-        })
+    pub async fn count_credentials(&self) -> Result<Vec<(String, CredentialKind, u64)>, Error> {
+        let rows = self.0.database.rows(sqlx::query(CREDENTIALS)).await?;
+        Ok(rows.iter().filter_map(credential).collect())
+    }
+
+    /// Partner, how many open intents, how many flagged ones.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database does not answer.
+    pub async fn count_intents(&self) -> Result<Vec<(String, u64, u64)>, Error> {
+        let rows = self.0.database.rows(sqlx::query(INTENTS)).await?;
+        rows.iter().map(intent).collect()
+    }
+
+    /// Partner, state, and how many records of calls that are done once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database does not answer.
+    pub async fn count_requests(&self) -> Result<Vec<(String, RequestState, u64)>, Error> {
+        let rows = self.0.database.rows(sqlx::query(REQUESTS)).await?;
+        Ok(rows.iter().filter_map(request).collect())
     }
 }
 

@@ -6,23 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::any::{AnyArguments, AnyConnectOptions, AnyRow};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::pool::PoolConnection;
 use sqlx::{
-    Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Row as _, SqlSafeStr as _,
+    Any, AnyConnection, ConnectOptions as _, Connection as _, Row as _, SqlSafeStr as _,
     Transaction,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
+use super::pool::{Pool, Pooled};
 use super::{Error, Location, Settings, postgres, sqlite};
 
 /// How long a start may wait for the migrations of another one.
 const MIGRATION: Duration = Duration::from_secs(60);
-/// How long an unused connection is kept, and any.
-const IDLE: Duration = Duration::from_secs(10 * 60);
-const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// A query with its values.
 pub(super) type Query<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
@@ -47,11 +44,7 @@ pub(super) enum Backend {
 
 #[derive(Debug)]
 enum Connections {
-    Pool {
-        pool: AnyPool,
-        /// How long one operation may take.
-        limit: Duration,
-    },
+    Pool(Pool),
     /// In memory there is nothing to wait for, hence no timer, which a test's paused clock
     /// would run ahead with.
     One(Arc<Mutex<AnyConnection>>),
@@ -59,7 +52,7 @@ enum Connections {
 
 /// A connection for one operation.
 pub(super) enum Connection {
-    Pooled(PoolConnection<Any>),
+    Pooled(Pooled),
     One(OwnedMutexGuard<AnyConnection>),
 }
 
@@ -83,9 +76,14 @@ impl Backend {
         }
     }
 
-    async fn set_up(self, connection: &mut AnyConnection, limit: Duration) -> sqlx::Result<()> {
+    /// Sets what holds for each connection, for operations that may take as long as `limit`.
+    pub(super) async fn set_up(
+        self,
+        connection: &mut AnyConnection,
+        limit: Duration,
+    ) -> Result<(), Error> {
         match self {
-            Backend::Sqlite | Backend::Memory => sqlite::set_up(connection, limit).await,
+            Backend::Sqlite | Backend::Memory => Ok(sqlite::set_up(connection, limit).await?),
             Backend::Postgres => postgres::set_up(connection, limit).await,
         }
     }
@@ -131,7 +129,7 @@ impl Database {
                 }
                 migrate(backend, &options, limit).await?;
                 let size = settings.max_connections.max(1);
-                Connections::Pool { pool: pool(backend, options, size, limit), limit }
+                Connections::Pool(Pool::new(backend, options, size, limit))
             }
         };
         Ok(Self { backend, connections })
@@ -143,9 +141,7 @@ impl Database {
         operation: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         match &self.connections {
-            Connections::Pool { limit, .. } => {
-                timeout(*limit, operation).await.map_err(|_| late())?
-            }
+            Connections::Pool(pool) => pool.within(operation).await,
             Connections::One(_) => operation.await,
         }
     }
@@ -153,7 +149,7 @@ impl Database {
     /// How long one operation may take.
     pub(super) fn limit(&self) -> Duration {
         match &self.connections {
-            Connections::Pool { limit, .. } => *limit,
+            Connections::Pool(pool) => pool.limit(),
             Connections::One(_) => Duration::ZERO,
         }
     }
@@ -161,7 +157,7 @@ impl Database {
     /// A connection, within an operation.
     pub(super) async fn acquire(&self) -> Result<Connection, Error> {
         match &self.connections {
-            Connections::Pool { pool, .. } => Ok(Connection::Pooled(pool.acquire().await?)),
+            Connections::Pool(pool) => Ok(Connection::Pooled(pool.acquire().await?)),
             Connections::One(one) => Ok(Connection::One(Arc::clone(one).lock_owned().await)),
         }
     }
@@ -229,7 +225,7 @@ impl DerefMut for Connection {
     }
 }
 
-fn late() -> Error {
+pub(super) fn late() -> Error {
     Error::unavailable("the database does not answer in time")
 }
 
@@ -247,18 +243,6 @@ async fn migrate(
     };
     timeout(MIGRATION, work).await.map_err(|_| late())??;
     Ok(connection.close().await?)
-}
-
-fn pool(backend: Backend, options: AnyConnectOptions, size: u32, limit: Duration) -> AnyPool {
-    let pool = AnyPoolOptions::new()
-        .max_connections(size)
-        .acquire_timeout(limit)
-        .idle_timeout(IDLE)
-        .max_lifetime(LIFETIME);
-    let pool = pool.after_connect(move |connection, _| {
-        Box::pin(async move { backend.set_up(connection, limit).await })
-    });
-    pool.connect_lazy_with(options)
 }
 
 /// The migrations, from their texts.

@@ -6,6 +6,9 @@ use std::io;
 
 use crate::seal::{CannotSeal, InvalidSeal, KekId, Unsealable};
 
+/// The code of a write that PostgreSQL refuses because it only reads.
+const READ_ONLY: &str = "25006";
+
 /// A failed operation of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -85,6 +88,16 @@ impl Error {
     pub(super) fn unavailable_with(what: &'static str, code: impl Into<String>) -> Self {
         Self::Unavailable(Cause { what, code: Some(code.into()) })
     }
+
+    /// What a server says to a write that only reads.
+    pub(super) fn read_only() -> Self {
+        Self::unavailable_with(meaning(READ_ONLY), READ_ONLY)
+    }
+
+    /// Whether a server that only reads has refused.
+    pub(super) fn is_read_only(&self) -> bool {
+        matches!(self, Self::Unavailable(cause) if cause.code.as_deref() == Some(READ_ONLY))
+    }
 }
 
 impl From<sqlx::Error> for Error {
@@ -138,7 +151,7 @@ fn meaning(code: &str) -> &'static str {
         ("42501", _) => "the user of the database may not do that",
         ("57014", _) => "the database gave up in time",
         ("53100", _) => "the disk of the database is full",
-        ("25006", _) => "the database is read-only",
+        (READ_ONLY, _) => "the database is read-only",
         (_, Ok(5 | 6)) if code.len() < 5 => "another process holds the database",
         (_, Ok(8)) if code.len() < 5 => "the database is read-only",
         (_, Ok(10)) if code.len() < 5 => "the file of the database cannot be read or written",

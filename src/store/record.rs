@@ -168,7 +168,8 @@ pub struct InvalidCursor;
 pub struct Rotation {
     /// How many records are now under the first key.
     pub rewrapped: u64,
-    /// How many are not, among them those that no key opens.
+    /// How many are not, among them those that no key opens. Of each key and sort of record
+    /// no more than a hundred thousand are counted.
     pub left: u64,
 }
 

@@ -11,7 +11,7 @@ use secrecy::SecretSlice;
 use sqlx::AnyConnection;
 use tokio::time::{Duration, Instant};
 
-use record::Request;
+pub(super) use record::Request;
 pub use record::{End, Found, NewRequest, RequestKey, RequestState, Retention, Unopened};
 
 use super::database::{Backend, Query};
@@ -44,6 +44,7 @@ const UNKNOWN: &str = "INSERT INTO requests \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
      ON CONFLICT (key) DO UPDATE SET state = excluded.state, ended = excluded.ended \
      WHERE requests.state = $11";
+const GIVE_UP: &str = "UPDATE requests SET state = $1, ended = $2 WHERE id = $3 AND state = $4";
 /// Deletes a record if it still is what it was.
 const DROP: &str = "DELETE FROM requests WHERE id = $1 AND state = $2";
 const OVERDUE: &str = "UPDATE requests SET state = $1, ended = $2 \
@@ -75,6 +76,9 @@ impl Store {
                 match find(&mut connection, &new.key).await? {
                     Some(request) if request.is_over(self.now(), keeps) => {
                         drop_over(&mut connection, &request).await?;
+                    }
+                    Some(request) if request.is_overdue(self.now()) => {
+                        self.give_up(&mut connection, &request).await?;
                     }
                     Some(request) => return self.found(&request, new),
                     None if !self.has_room(&mut connection).await? => return Ok(Found::Full),
@@ -165,12 +169,23 @@ impl Store {
         self.0.database.change(query).await
     }
 
+    /// Gives up on a call that the sweep has not come by yet. Whoever asked is told that its
+    /// outcome is unknown, and that must be in the database by then: nothing frees the id any
+    /// more. An answer that comes after all takes its place.
+    async fn give_up(&self, on: &mut AnyConnection, request: &Request) -> Result<(), Error> {
+        let query = sqlx::query(GIVE_UP)
+            .bind(RequestState::Unknown.as_str())
+            .bind(self.now().as_microsecond())
+            .bind(request.id.to_string())
+            .bind(RequestState::Started.as_str());
+        query.execute(on).await?;
+        Ok(())
+    }
+
     /// What a record that is there says to a call with its key.
     fn found(&self, request: &Request, new: &NewRequest) -> Result<Found, Error> {
         match request.state {
             _ if request.fingerprint != new.fingerprint => Ok(Found::Other),
-            // The sweep has not come by yet.
-            RequestState::Started if request.settles_by < self.now() => Ok(Found::Unknown),
             RequestState::Started => Ok(Found::InFlight),
             RequestState::Unknown => Ok(Found::Unknown),
             RequestState::Done => self.answer(request).map(Found::Done),

@@ -67,20 +67,10 @@ impl Credential {
         let sealed = Sealed::from_bytes(&self.secret)?;
         text(&keyring.open(&identity(&self.record), &sealed)?)
     }
-
-    /// The same with its data key under the keyring's first key; `None` if it is there.
-    pub(super) fn rewrap(&self, keyring: &Keyring) -> Result<Option<Self>, Error> {
-        let sealed = Sealed::from_bytes(&self.secret)?;
-        let rewrapped = keyring.rewrap(&identity(&self.record), &sealed)?;
-        Ok(rewrapped.map(|sealed| {
-            let kek_id = sealed.kek_id().to_string();
-            Self { record: Record { kek_id, ..self.record.clone() }, secret: sealed.to_bytes() }
-        }))
-    }
 }
 
 /// What a credential's seal binds.
-fn identity(record: &Record) -> Identity<'_> {
+pub(super) fn identity(record: &Record) -> Identity<'_> {
     Identity {
         purpose: "credentials.secret",
         partner: &record.name.partner,

@@ -15,9 +15,10 @@ use tokio::time::sleep;
 use super::Error;
 use super::database::migrator;
 
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "store", include_str!("../../migrations/sqlite/0001_store.sql")),
     (2, "requests", include_str!("../../migrations/sqlite/0002_requests.sql")),
+    (3, "rotation", include_str!("../../migrations/sqlite/0003_rotation.sql")),
 ];
 
 /// Between two attempts to use the log.

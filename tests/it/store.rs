@@ -4,11 +4,14 @@
 mod child;
 mod journal;
 mod keeping;
+mod leases;
 mod place;
 mod postgres;
+mod read_only;
 mod requests;
 mod secrecy;
 mod sqlite;
+mod stalls;
 
 /// Runs each function, in a module, on a new database of either kind.
 macro_rules! on_both {
@@ -43,8 +46,8 @@ on_both! {
     keeping::a_list_has_pages_and_filters,
     keeping::a_list_stays_in_order_while_it_is_read,
     keeping::the_last_use_only_moves_forward,
-    keeping::one_replica_holds_a_lease,
-    keeping::what_is_due_and_not_leased_is_found,
+    leases::one_replica_holds_a_lease,
+    leases::what_is_due_and_not_leased_is_found,
     keeping::an_intent_goes_when_its_key_is_kept,
     keeping::concurrent_fulfilments_all_reach_the_database,
     keeping::what_is_kept_is_counted,
@@ -66,6 +69,8 @@ on_both! {
     requests::r8_each_part_of_a_key_tells_requests_apart,
     requests::r8_of_concurrent_calls_one_is_the_first,
     requests::r8_a_call_that_nobody_ended_in_time_is_unknown_for_good,
+    requests::r8_what_was_told_to_be_unknown_is_never_free_again,
+    requests::r8_of_a_late_end_and_those_who_ask_all_are_told_the_same,
     requests::r8_records_are_kept_for_their_time,
     requests::r8_after_a_restart_nothing_of_the_process_before_is_taken_up,
     requests::r8_a_store_that_is_away_takes_neither_a_record_nor_its_end,

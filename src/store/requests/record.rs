@@ -18,7 +18,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::super::{Damage, Error, row};
-use crate::seal::{Identity, Keyring, Sealed};
+use crate::seal::{Identity, Sealed};
 
 /// What keeps a key apart from any other digest of the same parts.
 const DOMAIN: &[u8] = b"partner-gateway request key 1\0";
@@ -108,12 +108,12 @@ pub enum RequestState {
 }
 
 /// A record as the database has it.
-pub(super) struct Request {
+pub(in crate::store) struct Request {
     pub(super) id: Uuid,
     pub(super) key: RequestKey,
     pub(super) fingerprint: [u8; 32],
     pub(super) state: RequestState,
-    pub(super) settles_by: Timestamp,
+    settles_by: Timestamp,
     ended: Option<Timestamp>,
     pub(super) answer: Option<Vec<u8>>,
 }
@@ -250,13 +250,13 @@ impl Request {
         self.ended.is_some_and(|ended| ended < keeps.since(self.state, now))
     }
 
-    pub(super) fn sealed(&self) -> Result<Sealed, Error> {
-        Ok(Sealed::from_bytes(self.answer.as_deref().ok_or(COLUMN)?)?)
+    /// Whether its call must be over, and nobody has told how it ended.
+    pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
+        self.state == RequestState::Started && self.settles_by < now
     }
 
-    /// The answer with its data key under the keyring's first key; `None` if it is there.
-    pub(super) fn rewrap(&self, keyring: &Keyring) -> Result<Option<Sealed>, Error> {
-        Ok(keyring.rewrap(&self.key.identity(self.id), &self.sealed()?)?)
+    pub(super) fn sealed(&self) -> Result<Sealed, Error> {
+        Ok(Sealed::from_bytes(self.answer.as_deref().ok_or(COLUMN)?)?)
     }
 }
 

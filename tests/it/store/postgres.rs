@@ -19,13 +19,13 @@ async fn assert_away(store: &Store, place: &Place) {
         call_id: Uuid::from_u128(1),
         settles_by: place.now(),
     };
-    let (ping, put, get, begun) = tokio::join!(
-        store.ping(),
+    let (proof, put, get, begun) = tokio::join!(
+        store.prove_writable(),
         store.put(new("M1", "during")),
         async { store.get(&name("M1")).await.map(drop) },
         store.begin_intent(intent),
     );
-    let errors = [ping.unwrap_err(), put.unwrap_err(), get.unwrap_err(), begun.unwrap_err()];
+    let errors = [proof.unwrap_err(), put.unwrap_err(), get.unwrap_err(), begun.unwrap_err()];
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     for error in errors {
         assert!(matches!(error, Error::Unavailable(_)), "{error:?}");

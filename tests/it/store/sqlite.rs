@@ -126,7 +126,7 @@ async fn a_folder_that_is_not_there_is_an_error() {
 async fn a_later_version_of_the_tables_is_refused() {
     let place = Place::sqlite();
     drop(place.open().await);
-    place.execute("UPDATE _sqlx_migrations SET version = 999 WHERE version = 2").await;
+    place.execute("UPDATE _sqlx_migrations SET version = 999 WHERE version = 3").await;
     let error = place.try_open(place.settings(OLD)).await.unwrap_err();
     assert!(error.to_string().contains("later version"), "{error}");
 }
