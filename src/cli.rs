@@ -81,7 +81,7 @@ fn start(command: Command) -> Result {
 
 async fn run(command: Command) -> Result {
     match command {
-        Command::Serve(args) => serve::run(args).await,
+        Command::Serve(args) => Box::pin(serve::run(args)).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Check(args) => check::run(args).await,
         Command::Operations(args) => operations::run(&args),

@@ -148,14 +148,14 @@ impl Authenticator {
                 None => fetch,
             };
             status.use_tokens();
-            TokenSource::new(fetch, tasks.clone(), report(clock.clone(), status))
+            TokenSource::new(fetch, tasks.clone(), report(clock.clone(), Arc::clone(&status)))
         });
         let grants = settings.grants.zip(means.post_form).map(|(settings, post)| {
             let what = format!("the secret of the grants' client for {}", partner.name());
             let client = Rotating::new(what, settings.client);
             let (partner, store) = (Arc::clone(&partner), store.clone());
             let (clock, tasks) = (clock.clone(), tasks.clone());
-            Grants::new(grant::Means { partner, client, post, store, clock, tasks })
+            Grants::new(grant::Means { partner, client, post, store, clock, tasks, status })
         });
         let vault = vault::Means { store, clock: clock.clone(), tasks, stopping };
         let vault = Vault::new(partner.name(), vault);

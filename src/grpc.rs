@@ -10,6 +10,7 @@ mod credentials;
 mod exchange;
 mod handler;
 pub mod log;
+mod own_call;
 mod partners;
 pub mod reason;
 pub mod status;
@@ -23,6 +24,7 @@ pub use credentials::KeptCredentials;
 pub use exchange::{Gateway, PartnerSide, is_readable};
 pub use handler::Operations;
 pub use log::Report;
+pub use own_call::OwnCall;
 pub use partners::PartnerStates;
 
 use std::time::Duration;
@@ -52,12 +54,6 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// The id of the call that `request` is of; nil for one that did not come in through
-    /// the edge.
-    pub fn id_of<T>(request: &tonic::Request<T>) -> Uuid {
-        request.extensions().get::<Self>().map_or_else(Uuid::nil, |arrival| arrival.id)
-    }
-
     /// When the caller stops waiting.
     pub fn deadline(&self) -> Instant {
         self.time + self.timeout

@@ -25,6 +25,7 @@ use crate::error::PartnerFailure;
 use crate::operation::AccountKey;
 use crate::store::CredentialKind;
 pub use quota::Quota;
+pub(crate) use status::TokenRequest;
 pub(crate) use status::kind_name;
 pub use status::{LastFailure, Status, TokenRequests, TokenState};
 

@@ -3,12 +3,14 @@
 //!
 //! Redis is a help and never a condition. Each operation is bounded by `PATIENCE`, and
 //! whatever goes wrong is one error, `Away`, that says no more: its text could hold what
-//! the server was sent. A lost connection is made anew by the next operation.
+//! the server was sent. A connection that is lost, or on which no answer came in time, is
+//! made anew by the next operation: of a server that is gone without a word its connections
+//! never hear.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -62,7 +64,7 @@ pub struct Redis(Arc<Inner>);
 
 struct Inner {
     client: Client,
-    connection: OnceLock<ConnectionManager>,
+    connection: Mutex<Option<ConnectionManager>>,
     /// Whether the last operation failed, so that only a change is logged.
     is_away: AtomicBool,
 }
@@ -110,7 +112,7 @@ impl Redis {
     /// [`InvalidUrl`], which does not repeat it: a password may be in it.
     pub fn new(url: &SecretString) -> Result<Self, InvalidUrl> {
         let client = Client::open(url.expose_secret()).map_err(|_| InvalidUrl)?;
-        let (connection, is_away) = (OnceLock::new(), AtomicBool::new(false));
+        let (connection, is_away) = (Mutex::default(), AtomicBool::new(false));
         Ok(Self(Arc::new(Inner { client, connection, is_away })))
     }
 
@@ -202,7 +204,10 @@ impl Redis {
         let problem = match &result {
             Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(error.category()),
-            Err(_) => Some("no answer in time"),
+            Err(_) => {
+                *self.held() = None;
+                Some("no answer in time")
+            }
         };
         let was_away = self.0.is_away.swap(problem.is_some(), Ordering::Relaxed);
         match problem {
@@ -216,16 +221,21 @@ impl Redis {
     }
 
     fn connection(&self) -> Result<ConnectionManager, RedisError> {
-        if let Some(connection) = self.0.connection.get() {
+        let mut held = self.held();
+        if let Some(connection) = &*held {
             return Ok(connection.clone());
         }
-        // One try: whoever asks next tries again.
+        // One try: whoever asks next tries again. Answers have their time in `ask`.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+            .set_response_timeout(None);
         let made = ConnectionManager::new_lazy_with_config(self.0.client.clone(), config)?;
-        Ok(self.0.connection.get_or_init(|| made).clone())
+        Ok(held.insert(made).clone())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<ConnectionManager>> {
+        self.0.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -40,6 +40,7 @@ use crate::grpc::{Gateway, KeptCredentials, Operations, PartnerStates};
 use crate::operation::Catalogue;
 use crate::random::Random;
 use crate::seal::Keyring;
+use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
 pub use partners::{check, check_online};
@@ -283,7 +284,7 @@ fn look_after(
     let partners::Shared { store, tasks, secret_files, clock, .. } = shared;
     let (partners, readiness) = (Arc::clone(gateway), readiness.clone());
     tasks.spawn(readiness.look_after_partners(partners, clock.clone(), stop.clone()));
-    let offered = watch_keyring(config, secret_files);
+    let offered = watch_keyring(config, secret_files, store);
     let interval = config.credentials.reload_interval;
     tasks.spawn(secret_files.clone().watch(interval, stop.clone()));
     let authenticators = gateway.partners().map(|(_, side)| &side.authenticator);
@@ -306,16 +307,29 @@ fn probe(
     }
 }
 
-/// Reads the store's keys again when their file changes.
-fn watch_keyring(config: &Config, files: &SecretFiles) -> watch::Receiver<Option<Keyring>> {
+/// Reads the store's keys again when their file changes. Those that are none are refused, and
+/// so are the ones before them that the store has not taken yet.
+fn watch_keyring(
+    config: &Config,
+    files: &SecretFiles,
+    store: &Store,
+) -> watch::Receiver<Option<Keyring>> {
     let (offer, offered) = watch::channel(None);
     let (text, file) = (&config.store.encryption_key, &config.store.encryption_key_file);
-    let source = Source { text: text.clone(), file: file.clone() };
+    let (source, store) = (Source { text: text.clone(), file: file.clone() }, store.clone());
     files.add("store.encryption_key", [source], move |texts| {
         let [text] = texts else { return Err("it is not one text".to_owned()) };
-        let keyring = Keyring::parse(text).map_err(|error| error.to_string())?;
-        offer.send_replace(Some(keyring));
-        Ok(())
+        match Keyring::parse(text) {
+            Ok(keyring) => {
+                offer.send_replace(Some(keyring));
+                Ok(())
+            }
+            Err(error) => {
+                offer.send_replace(None);
+                store.refuse_keyring();
+                Err(error.to_string())
+            }
+        }
     });
     offered
 }

@@ -12,6 +12,7 @@ pub mod spans;
 
 pub use propagation::{kept_trace_id, pass_on, trace_id};
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::config::Telemetry;
 use export::Tally;
+use log::{Guard, Queue};
 
 /// The name of this instrumentation, and the beginning of the modules whose spans are
 /// traces: a library's own are not.
@@ -42,14 +44,17 @@ struct Process {
     level: reload::Handle<EnvFilter, Registry>,
     meter: Option<Meter>,
     tally: Option<Arc<Tally>>,
+    queue: Option<Queue>,
 }
 
-/// What is sent to a collector, until it is flushed.
+/// What is on its way to a collector and to the log, until it is flushed. When it is dropped
+/// instead, the log still is.
 #[derive(Debug)]
 #[must_use = "what is not flushed may be lost"]
 pub struct Exports {
     traces: SdkTracerProvider,
     metrics: Option<SdkMeterProvider>,
+    log: Option<Guard>,
 }
 
 /// Why there is no telemetry.
@@ -61,6 +66,9 @@ pub enum InitError {
     /// The collector's address or certificates cannot be used.
     #[error("telemetry.otlp_endpoint cannot be used")]
     Export(#[from] ExporterBuildError),
+    /// The thread that writes the log cannot be started.
+    #[error("the log cannot be started")]
+    Writer(#[from] io::Error),
     /// The process has a log already.
     #[error("the log is set up already")]
     Twice(#[from] TryInitError),
@@ -77,12 +85,14 @@ pub enum LevelError {
     NoLog,
 }
 
-/// Sets up the log of a command that is no gateway.
+/// Sets up the log of a command that is no gateway: nobody waits for an answer of it, so that
+/// its lines are written at once.
 ///
 /// # Errors
 /// As [`init`].
 pub fn init_log(settings: &Telemetry) -> Result<(), InitError> {
-    init(&Telemetry { otlp_endpoint: String::new(), ..settings.clone() }).map(drop)
+    let settings = Telemetry { otlp_endpoint: String::new(), ..settings.clone() };
+    set_up(&settings, None).map(drop)
 }
 
 /// Sets up log, traces and metrics of the process. It takes a runtime, which the way to
@@ -91,6 +101,13 @@ pub fn init_log(settings: &Telemetry) -> Result<(), InitError> {
 /// # Errors
 /// When they are set up already, or the settings cannot be used.
 pub fn init(settings: &Telemetry) -> Result<Exports, InitError> {
+    let queue = Queue::to(io::stderr())?;
+    let exports = set_up(settings, Some(queue.clone()))?;
+    log::tell_panics(queue);
+    Ok(exports)
+}
+
+fn set_up(settings: &Telemetry, queue: Option<Queue>) -> Result<Exports, InitError> {
     let (level, handle) = reload::Layer::new(log::filter(&settings.log_level)?);
     let tally = (!settings.otlp_endpoint.is_empty()).then(Arc::<Tally>::default);
     let (traces, metrics) = match &tally {
@@ -112,13 +129,13 @@ pub fn init(settings: &Telemetry) -> Result<Exports, InitError> {
         .with_context_activation(false)
         .with_filter(spans.with_max_level_hint(LevelFilter::INFO));
     tracing_subscriber::registry()
-        .with(log::lines(settings.log_format).with_filter(level))
+        .with(log::lines(settings.log_format, queue.clone()).with_filter(level))
         .with(traced)
         .try_init()?;
     let meter = metrics.as_ref().map(|provider| provider.meter(SCOPE));
     // A second value is impossible: the log is set up once.
-    let _ = PROCESS.set(Process { level: handle, meter, tally });
-    Ok(Exports { traces, metrics })
+    let _ = PROCESS.set(Process { level: handle, meter, tally, queue: queue.clone() });
+    Ok(Exports { traces, metrics, log: queue.map(Guard::new) })
 }
 
 /// Changes what is logged, from now on.
@@ -141,16 +158,23 @@ fn tally() -> Option<&'static Tally> {
     PROCESS.get()?.tally.as_deref()
 }
 
+/// How many lines of the log were lost, by what they were of.
+fn dropped_lines() -> [(&'static str, u64); 2] {
+    let queue = PROCESS.get().and_then(|process| process.queue.as_ref());
+    queue.map_or_else(|| Queue::default().dropped(), Queue::dropped)
+}
+
 // === impl Exports ===
 
 impl Exports {
-    /// Sends what has not been sent yet, and nothing any more after that. It takes at most
-    /// four seconds, whatever the collector does.
+    /// Sends and writes what has not been yet, and sends nothing any more after that. It takes
+    /// at most five seconds, whatever the collector and the reader of the log do.
     pub async fn flush(self) {
+        let Self { traces, metrics, log } = self;
         // The threads behind it are waited for, which no thread of the runtime may do.
         let flushed = tokio::task::spawn_blocking(move || {
-            let traces = self.traces.shutdown_with_timeout(LAST_WORDS);
-            let metrics = self.metrics.map(|it| it.shutdown_with_timeout(LAST_WORDS));
+            let traces = traces.shutdown_with_timeout(LAST_WORDS);
+            let metrics = metrics.map(|it| it.shutdown_with_timeout(LAST_WORDS));
             traces.and(metrics.unwrap_or(Ok(())))
         });
         if let Ok(Err(error)) =
@@ -158,5 +182,7 @@ impl Exports {
         {
             tracing::warn!(%error, "the collector did not take the last spans and metrics");
         }
+        // The last, so that this line is among those that are written.
+        drop(log);
     }
 }

@@ -162,13 +162,19 @@ impl Default for Breaker {
 // === impl Tuning ===
 
 impl Tuning<'_> {
+    fn room_to_wait(&self, max_calls: usize) -> usize {
+        let open = usize::try_from(self.concurrency.max).unwrap_or(usize::MAX);
+        (max_calls - max_calls / 4).saturating_sub(open).max(max_calls / 2)
+    }
+
     /// What the stack takes, in a gateway of this many replicas that has room for
-    /// `max_calls`: a quarter of it is never taken by the callers of one partner.
+    /// `max_calls`. Those that wait and those that are open take three quarters of it at most,
+    /// so it is the fair queue of the partner that refuses calls, and not the door.
     pub fn limits(&self, replicas: u32, max_calls: usize) -> stack::Limits {
         let Tuning { rate_limit, concurrency, retry, breaker } = self;
         stack::Limits {
             rate: rate_limit.rate(),
-            max_waiting: rate_limit.max_waiting.min(max_calls - max_calls / 4),
+            max_waiting: rate_limit.max_waiting.min(self.room_to_wait(max_calls)),
             replicas,
             concurrency: stack::Concurrency {
                 initial: concurrency.initial,

@@ -37,7 +37,7 @@ use super::vault::of_store;
 use super::{Client, SecretFiles, configured};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Outcome, Violation};
-use crate::partner::Partner;
+use crate::partner::{Partner, Status};
 use crate::store::{Origin, Record, Store};
 
 /// A grant as a caller brings it.
@@ -74,6 +74,7 @@ pub(super) struct Means {
     pub(super) store: Store,
     pub(super) clock: Clock,
     pub(super) tasks: TaskTracker,
+    pub(super) status: Arc<Status>,
 }
 
 /// An access token of a user, and where another is had when it is refused.
@@ -100,9 +101,10 @@ impl fmt::Debug for Grants {
 
 impl Grants {
     pub(super) fn new(means: Means) -> Self {
-        let Means { partner, client, post, store, clock, tasks } = means;
-        let endpoint =
-            Endpoint { partner, clock: clock.clone(), client, post, gate: Gate::default() };
+        let Means { partner, client, post, store, clock, tasks, status } = means;
+        status.use_grants();
+        let gate = Gate::default();
+        let endpoint = Endpoint { partner, clock: clock.clone(), client, post, gate, status };
         let renewal = Arc::new(Renewal { endpoint, store, clock, left: Left::default() });
         Self(Arc::new(Inner { renewal, tasks, users: Mutex::default() }))
     }

@@ -24,8 +24,8 @@ use crate::pb::gateway::v1 as pb;
 use crate::store::{CredentialKind, Filter, IntentFilter, Record, Store};
 
 use super::exchange::{Gateway, PartnerSide};
+use super::own_call::OwnCall;
 use super::reason::Reason;
-use super::{Arrival, Report, status};
 use audit::{Audit, Subject};
 use request::{Admitted, Page, Put};
 
@@ -151,18 +151,6 @@ impl KeptCredentials {
     }
 }
 
-/// What a call is told that failed, once its report has it.
-fn failing(report: Report, id: Uuid) -> impl Fn(Error) -> Status + Send + Sync {
-    move |error| {
-        report.failed_here(&error);
-        status::of_own(&error, id)
-    }
-}
-
-fn absent(what: &str, id: Uuid) -> Status {
-    status::of_gateway(Reason::NotFound, what, id)
-}
-
 const NO_CREDENTIAL: &str = "no credential of this id is kept";
 const NO_INTENT: &str = "no intent of this id is flagged";
 
@@ -172,10 +160,10 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         &self,
         request: Request<pb::PutCredentialRequest>,
     ) -> Result<Response<pb::Credential>, Status> {
-        let id = Arrival::id_of(&request);
-        let failed = &failing(Report::of(&request), id);
+        let call = OwnCall::of(&request);
+        let failed = &call.failing();
         let put = Put::read(request.into_inner()).map_err(failed)?;
-        let record = self.to_the_end(|it| it.put(put, Audit::new("put", id))).await;
+        let record = self.to_the_end(|it| it.put(put, Audit::new("put", call.id))).await;
         let record = record.map_err(failed)?;
         Ok(Response::new(self.describe(record)))
     }
@@ -184,11 +172,12 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         &self,
         request: Request<pb::GetCredentialRequest>,
     ) -> Result<Response<pb::Credential>, Status> {
-        let id = Arrival::id_of(&request);
-        let failed = &failing(Report::of(&request), id);
+        let call = OwnCall::of(&request);
+        let failed = &call.failing();
         let which = request::id(&request.into_inner().id).map_err(failed)?;
         let found = self.store.describe(which).await.map_err(credentials::of_store);
-        let record = found.map_err(failed)?.ok_or_else(|| absent(NO_CREDENTIAL, id))?;
+        let record =
+            found.map_err(failed)?.ok_or_else(|| call.refused(Reason::NotFound, NO_CREDENTIAL))?;
         Ok(Response::new(self.describe(record)))
     }
 
@@ -196,8 +185,8 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         &self,
         request: Request<pb::ListCredentialsRequest>,
     ) -> Result<Response<pb::ListCredentialsResponse>, Status> {
-        let id = Arrival::id_of(&request);
-        let failed = &failing(Report::of(&request), id);
+        let call = OwnCall::of(&request);
+        let failed = &call.failing();
         let request = request.into_inner();
         let filter = Filter {
             kind: request::kind(request.kind).map_err(failed)?,
@@ -218,12 +207,12 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         &self,
         request: Request<pb::DeleteCredentialRequest>,
     ) -> Result<Response<pb::DeleteCredentialResponse>, Status> {
-        let id = Arrival::id_of(&request);
-        let failed = &failing(Report::of(&request), id);
+        let call = OwnCall::of(&request);
+        let failed = &call.failing();
         let which = request::id(&request.into_inner().id).map_err(failed)?;
-        let deleted = self.to_the_end(|it| it.delete(which, Audit::new("delete", id))).await;
+        let deleted = self.to_the_end(|it| it.delete(which, Audit::new("delete", call.id))).await;
         if !deleted.map_err(failed)? {
-            return Err(absent(NO_CREDENTIAL, id));
+            return Err(call.refused(Reason::NotFound, NO_CREDENTIAL));
         }
         Ok(Response::new(pb::DeleteCredentialResponse {}))
     }
@@ -232,19 +221,20 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         &self,
         request: Request<pb::RevealCredentialRequest>,
     ) -> Result<Response<pb::RevealCredentialResponse>, Status> {
-        let id = Arrival::id_of(&request);
-        let failed = &failing(Report::of(&request), id);
-        let (audit, which) = (Audit::new("reveal", id), request::id(&request.into_inner().id));
+        let call = OwnCall::of(&request);
+        let failed = &call.failing();
+        let (audit, which) = (Audit::new("reveal", call.id), request::id(&request.into_inner().id));
         if !self.reveals {
             if let Ok(which) = which {
                 audit.denied(&Subject::Credential(which));
             }
             let why = "credentials.reveal is off: the gateway shows no secret";
-            return Err(status::of_gateway(Reason::NotAllowed, why, id));
+            return Err(call.refused(Reason::NotAllowed, why));
         }
         let which = which.map_err(failed)?;
         let found = self.to_the_end(|it| it.reveal(which, audit)).await;
-        let (record, pair) = found.map_err(failed)?.ok_or_else(|| absent(NO_CREDENTIAL, id))?;
+        let (record, pair) =
+            found.map_err(failed)?.ok_or_else(|| call.refused(Reason::NotFound, NO_CREDENTIAL))?;
         let KeyPair { access_key, secret_key } = pair;
         let secret_key = secret_key.expose_secret().to_owned();
         Ok(Response::new(pb::RevealCredentialResponse {
@@ -257,8 +247,8 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         &self,
         request: Request<pb::ListKeyIntentsRequest>,
     ) -> Result<Response<pb::ListKeyIntentsResponse>, Status> {
-        let id = Arrival::id_of(&request);
-        let failed = &failing(Report::of(&request), id);
+        let call = OwnCall::of(&request);
+        let failed = &call.failing();
         let request = request.into_inner();
         let filter = IntentFilter {
             flagged: request::flagged(request.state).map_err(failed)?,
@@ -278,12 +268,13 @@ impl pb::credential_service_server::CredentialService for KeptCredentials {
         &self,
         request: Request<pb::DismissKeyIntentRequest>,
     ) -> Result<Response<pb::DismissKeyIntentResponse>, Status> {
-        let id = Arrival::id_of(&request);
-        let failed = &failing(Report::of(&request), id);
+        let call = OwnCall::of(&request);
+        let failed = &call.failing();
         let which = request::id(&request.into_inner().id).map_err(failed)?;
-        let dismissed = self.to_the_end(|it| it.dismiss(which, Audit::new("dismiss", id))).await;
+        let dismissed =
+            self.to_the_end(|it| it.dismiss(which, Audit::new("dismiss", call.id))).await;
         if !dismissed.map_err(failed)? {
-            return Err(absent(NO_INTENT, id));
+            return Err(call.refused(Reason::NotFound, NO_INTENT));
         }
         Ok(Response::new(pb::DismissKeyIntentResponse {}))
     }

@@ -13,12 +13,11 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::call::Spent;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Outcome};
 use crate::operation::{Binding, Operation};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{self, spans};
 
-use super::Arrival;
 use super::reason::Reason;
 
 /// What became of a call that did what it was asked for.
@@ -50,7 +49,8 @@ struct Failure {
     reason: &'static str,
     http_status: Option<u16>,
     cause: Option<String>,
-    /// A caller's own mistake, or a partner's ordinary refusal.
+    /// A caller's own mistake, or a refusal of the partner's or the gateway's that callers
+    /// have to live with.
     is_ordinary: bool,
 }
 
@@ -76,12 +76,6 @@ pub struct Over<'a> {
 // === impl Report ===
 
 impl Report {
-    /// That of the call that `request` is of; of one that did not come in through the edge
-    /// nobody is told.
-    pub(super) fn of<T>(request: &tonic::Request<T>) -> Self {
-        request.extensions().get::<Arrival>().map(|it| it.report.clone()).unwrap_or_default()
-    }
-
     /// Whose credential the call is made with, if that is an account: a user is a person.
     pub(super) fn note_account(&self, operation: &Operation, account: Option<&str>) {
         let is_user = operation.bindings.iter().any(|it| matches!(it, Binding::User(_)));
@@ -104,13 +98,18 @@ impl Report {
         spent: Spent,
     ) {
         let end = End { operation, attempts, spent, outcome: error.outcome().as_str() };
-        let failure = Failure::new(error, Reason::of(error, operation));
+        let reason = Reason::of(error, operation);
+        // Asking again tells the outcome of what is under way.
+        let may_have_acted = operation.is_write()
+            && error.outcome() == Outcome::Unknown
+            && reason != Reason::RequestInFlight;
+        let failure = Failure::new(error, reason, may_have_acted);
         self.change(|facts| (facts.end, facts.failure) = (Some(end), Some(failure)));
     }
 
     /// A call of the gateway's own services has failed.
     pub(super) fn failed_here(&self, error: &Error) {
-        let failure = Failure::new(error, Reason::of_own(error));
+        let failure = Failure::new(error, Reason::of_own(error), false);
         self.change(|facts| facts.failure = Some(failure));
     }
 
@@ -120,9 +119,12 @@ impl Report {
             reason: reason.as_str(),
             http_status: None,
             cause: None,
-            is_ordinary: !is_fault(reason.code()),
+            // An rpc that nobody serves is its caller's mistake.
+            is_ordinary: !is_fault(reason.code()) || reason.code() == Code::Unimplemented,
         };
-        self.change(|facts| facts.failure.get_or_insert(refusal).is_ordinary);
+        self.change(|facts| {
+            facts.failure.get_or_insert(refusal);
+        });
     }
 
     /// Tells how the call ended: its line, its span, and what is counted of it.
@@ -144,12 +146,15 @@ impl Report {
 // === impl Failure ===
 
 impl Failure {
-    fn new(error: &Error, reason: Reason) -> Self {
+    /// A write that `may_have_acted` is for somebody to look at, whatever it failed for.
+    fn new(error: &Error, reason: Reason, may_have_acted: bool) -> Self {
+        // A partner's words may be about a person: status and reason tell enough.
+        let is_partners = matches!(error.kind(), Kind::Partner(_));
         Self {
             reason: reason.as_str(),
             http_status: error.http_status().map(|status| status.as_u16()),
-            cause: Some(Chain(error).to_string()),
-            is_ordinary: matches!(error.kind(), Kind::InvalidRequest(_) | Kind::Partner(_)),
+            cause: (!is_partners).then(|| Chain(error).to_string()),
+            is_ordinary: !is_fault(reason.code()) && !may_have_acted,
         }
     }
 }
@@ -172,8 +177,8 @@ fn record(facts: &Facts, code: Code, span: &Span) {
     spans::record_spent(span, &end.spent);
 }
 
-/// Failures that somebody must look at are warnings; a caller's own mistakes and a
-/// partner's ordinary refusals are not.
+/// Failures that somebody must look at are warnings; a caller's own mistakes and ordinary
+/// refusals are not.
 fn line(facts: &Facts, over: &Over<'_>, span: &Span) {
     let (rpc, caller, request_id) = (over.rpc, over.caller, over.id);
     let (code, duration) = (name(over.code), over.duration.as_secs_f64());
@@ -187,7 +192,7 @@ fn line(facts: &Facts, over: &Over<'_>, span: &Span) {
     let reason = failure.map(|failure| failure.reason);
     let http_status = failure.and_then(|failure| failure.http_status);
     let is_ordinary = failure.map_or(!is_fault(over.code), |failure| failure.is_ordinary);
-    // An ordinary refusal is told in words that may be the partner's, and its caller has them.
+    // An ordinary refusal is told in words that may be its caller's, who has them.
     let error = failure.filter(|_| !is_ordinary).and_then(|failure| failure.cause.as_deref());
     macro_rules! line {
         ($level:ident, $text:literal) => {

@@ -57,21 +57,20 @@ pub fn of_stream(error: &Error, operation: &Operation, id: Uuid, progress: Progr
     let reason = Reason::of(error, operation);
     let pushback = pushback(error, operation, reason);
     let retry = retry_delay(error, reason).filter(|_| pushback.is_none());
-    let mut details = vec![
-        ErrorDetail::ErrorInfo(error_info(error, operation, reason, id, progress)),
-        ErrorDetail::RequestInfo(RequestInfo::new(id.to_string(), "")),
-    ];
-    if let Some(delay) = retry {
-        details.push(ErrorDetail::RetryInfo(RetryInfo::new(Some(delay))));
+    let attempts = error.attempts().saturating_add(progress.attempts).to_string();
+    let mut info = error_info(error, operation, reason, id);
+    info.metadata.insert("attempts".to_owned(), attempts.clone());
+    if let Some((name, value)) = progress.resume {
+        info.metadata.insert(name.to_owned(), value.to_string());
     }
+    let mut details = general(info, id, retry);
     details.extend(specific(error, operation, reason));
     details.extend(help(error));
     let mut metadata = MetadataMap::new();
     if let Some(pushback) = pushback.or(retry.map(milliseconds)) {
         metadata.insert(PUSHBACK, pushback.into());
     }
-    let attempts = error.attempts().saturating_add(progress.attempts);
-    insert(&mut metadata, "x-gateway-attempts", &attempts.to_string());
+    insert(&mut metadata, "x-gateway-attempts", &attempts);
     if let Some(id) = error.partner_request_id() {
         insert(&mut metadata, "x-partner-request-id", id);
     }
@@ -90,26 +89,35 @@ pub fn of_own(error: &Error, id: Uuid) -> Status {
     }
 }
 
-/// The status of a call that the gateway itself refuses, before any operation.
+/// The status of a call that the gateway itself refuses.
 pub fn of_gateway(reason: Reason, message: &str, id: Uuid) -> Status {
     own(reason, message, [], id)
+}
+
+/// The status of a call to `operation` that the gateway refuses before anything is sent.
+pub fn of_refused(reason: Reason, message: &str, operation: &Operation, id: Uuid) -> Status {
+    let refused = Error::new(Kind::Internal, Outcome::NotSent);
+    let mut info = error_info(&refused, operation, reason, id);
+    info.metadata.insert("attempts".to_owned(), "0".to_owned());
+    let retry = usual_delay(reason);
+    let mut metadata = MetadataMap::new();
+    insert(&mut metadata, "x-gateway-attempts", "0");
+    if let Some(retry) = retry {
+        metadata.insert(PUSHBACK, milliseconds(retry).into());
+    }
+    assemble(reason.code(), message, general(info, id, retry), &metadata)
 }
 
 /// The status of a call to `operation` that the gateway gave up, not knowing how far it had
 /// come: nothing is told of attempts, and a write may have had its effect.
 pub fn of_lost(reason: Reason, message: &str, operation: &Operation, id: Uuid) -> Status {
     let lost = Error::new(Kind::Internal, Outcome::Unknown);
-    let mut info = error_info(&lost, operation, reason, id, Progress::default());
-    info.metadata.remove("attempts");
-    let details = vec![
-        ErrorDetail::ErrorInfo(info),
-        ErrorDetail::RequestInfo(RequestInfo::new(id.to_string(), "")),
-    ];
+    let info = error_info(&lost, operation, reason, id);
     let mut metadata = MetadataMap::new();
     if let Some(pushback) = pushback(&lost, operation, reason) {
         metadata.insert(PUSHBACK, pushback.into());
     }
-    assemble(reason.code(), message, details, &metadata)
+    assemble(reason.code(), message, general(info, id, None), &metadata)
 }
 
 /// The status of a stream that ends because its connection is closed. Another can be opened
@@ -136,17 +144,21 @@ fn own_after(
     retry: Option<Duration>,
 ) -> Status {
     let metadata = HashMap::from([("request_id".to_owned(), id.to_string())]);
-    let mut details = vec![
-        ErrorDetail::ErrorInfo(ErrorInfo::new(reason.as_str(), DOMAIN, metadata)),
-        ErrorDetail::RequestInfo(RequestInfo::new(id.to_string(), "")),
-    ];
+    let mut details = general(ErrorInfo::new(reason.as_str(), DOMAIN, metadata), id, retry);
     details.extend(specific);
     let mut metadata = MetadataMap::new();
     if let Some(retry) = retry {
-        details.push(ErrorDetail::RetryInfo(RetryInfo::new(Some(retry))));
         metadata.insert(PUSHBACK, milliseconds(retry).into());
     }
     assemble(reason.code(), message, details, &metadata)
+}
+
+/// The details that every failure has, and when to try again if that helps.
+fn general(info: ErrorInfo, id: Uuid, retry: Option<Duration>) -> Vec<ErrorDetail> {
+    let request = RequestInfo::new(id.to_string(), "");
+    let mut details = vec![ErrorDetail::ErrorInfo(info), ErrorDetail::RequestInfo(request)];
+    details.extend(retry.map(|delay| ErrorDetail::RetryInfo(RetryInfo::new(Some(delay)))));
+    details
 }
 
 /// Appends a value that is metadata by its making; anything else is left out.
@@ -197,29 +209,19 @@ fn truncated(text: &str, max: usize) -> String {
     text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
 }
 
-fn error_info(
-    error: &Error,
-    operation: &Operation,
-    reason: Reason,
-    id: Uuid,
-    progress: Progress,
-) -> ErrorInfo {
+fn error_info(error: &Error, operation: &Operation, reason: Reason, id: Uuid) -> ErrorInfo {
     let failure = error.partner_failure();
     let text = |text: Option<&String>| text.map_or_else(String::new, |text| truncated(text, 512));
     let mut metadata = HashMap::from([
         ("partner", operation.partner.clone()),
         ("rpc", operation.rpc()),
         ("request_id", id.to_string()),
-        ("attempts", error.attempts().saturating_add(progress.attempts).to_string()),
     ]);
     if operation.is_write() {
         metadata.insert("outcome", error.outcome().as_str().to_owned());
     }
     if let Some(read) = to_read(error, operation, reason) {
         metadata.insert("read_rpc", read.rpc());
-    }
-    if let Some((name, value)) = progress.resume {
-        metadata.insert(name, value.to_string());
     }
     let code = failure.and_then(|failure| failure.code.as_ref());
     if let Kind::CredentialsRejected(_, refused) = error.kind() {

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Kind};
 use token::Token;
+pub(crate) use token::TokenRequest;
 pub use token::{TokenRequests, TokenState};
 
 /// What was last seen of a partner.
@@ -24,6 +25,8 @@ pub struct Status {
     last_failure: Mutex<Option<LastFailure>>,
     /// `None` while the partner is not known to use tokens.
     token: Mutex<Option<Token>>,
+    /// `None` while nobody is known to ask it for tokens.
+    token_requests: Mutex<Option<TokenRequests>>,
 }
 
 /// A failure.
@@ -72,9 +75,10 @@ impl Status {
         self.lock_token().as_ref()?.pause(now)
     }
 
-    /// How the requests for a token have ended; `None` if the partner uses none.
+    /// How the requests for a token have ended, those by users' grants among them; `None` if
+    /// there are none.
     pub fn token_requests(&self) -> Option<TokenRequests> {
-        self.lock_token().as_ref().map(|token| token.requests)
+        *self.lock_requests()
     }
 
     /// Counts what a reply had beyond the contract.
@@ -101,16 +105,29 @@ impl Status {
     /// Says that the partner uses tokens.
     pub(crate) fn use_tokens(&self) {
         self.lock_token().get_or_insert_default();
+        self.lock_requests().get_or_insert_default();
+    }
+
+    /// Says that users' grants are used, for tokens that are not the client's own.
+    pub(crate) fn use_grants(&self) {
+        self.lock_requests().get_or_insert_default();
+    }
+
+    /// Counts a request for a user's token: the state of the client's own is another.
+    pub(crate) fn grant_used(&self, end: TokenRequest) {
+        self.lock_requests().get_or_insert_default().count(end);
     }
 
     /// Counts a token that came, and says until when it is used if it may be kept.
     pub(crate) fn token_issued(&self, expiry: Option<Timestamp>) {
+        self.lock_requests().get_or_insert_default().count(TokenRequest::Issued);
         self.lock_token().get_or_insert_default().issue(expiry);
     }
 
     /// Counts a token request that failed, and says until when there is no other.
     pub(crate) fn token_refused(&self, is_permanent: bool, pause: Timestamp) {
-        self.lock_token().get_or_insert_default().fail(is_permanent, pause);
+        self.lock_requests().get_or_insert_default().count(TokenRequest::failure(is_permanent));
+        self.lock_token().get_or_insert_default().fail(pause);
     }
 
     /// Says that the partner rejected the token.
@@ -125,6 +142,10 @@ impl Status {
 
     fn lock_token(&self) -> MutexGuard<'_, Option<Token>> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_requests(&self) -> MutexGuard<'_, Option<TokenRequests>> {
+        self.token_requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,6 +199,29 @@ mod tests {
         status.use_tokens();
         assert_eq!(status.token(now), Some(TokenState::None));
         assert_eq!(status.token_requests(), Some(TokenRequests::default()));
+    }
+
+    #[test]
+    fn users_tokens_are_counted_and_are_not_the_clients_own() {
+        let (status, now) = (Status::default(), Timestamp::UNIX_EPOCH);
+        status.use_grants();
+        for end in [TokenRequest::Issued, TokenRequest::failure(true), TokenRequest::Ended] {
+            status.grant_used(end);
+        }
+        let counted = TokenRequests { issued: 1, failed: 0, refused: 1, ended: 1 };
+        assert_eq!(status.token_requests(), Some(counted));
+        assert_eq!((status.token(now), status.token_pause(now)), (None, None));
+    }
+
+    #[test]
+    fn the_clients_own_token_requests_are_counted_by_how_they_end() {
+        let (status, now) = (Status::default(), Timestamp::UNIX_EPOCH);
+        status.token_issued(None);
+        status.token_refused(true, now);
+        status.token_refused(false, now);
+        status.token_refused(false, now);
+        let counted = TokenRequests { issued: 1, failed: 2, refused: 1, ended: 0 };
+        assert_eq!(status.token_requests(), Some(counted));
     }
 
     #[test]

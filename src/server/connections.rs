@@ -4,6 +4,9 @@
 //! connections, CANCELLED for a passed deadline), so connections are served by hyper
 //! directly, with tonic's routes inside.
 
+pub(super) mod streams;
+
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +26,7 @@ use crate::random::Random;
 use super::activity::Activity;
 use super::calm::Calmed;
 use super::edge::Edge;
+use streams::Streams;
 
 /// The first bytes of every HTTP/2 connection (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -46,6 +50,8 @@ const BRIEF_FAREWELL: Duration = Duration::from_millis(500);
 
 /// Health and probes: a handful of connections, briefly.
 const MAX_OPERATIONS_CONNECTIONS: usize = 256;
+/// For the preface of HTTP/2, the head of a request of HTTP/1.1, and each before it is known
+/// which of the two it is.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A pause after a failed accept: usually the process is out of file descriptors, and
 /// spinning would not give it any (S23).
@@ -172,7 +178,7 @@ async fn grpc_connection(
     let (activity, closing) = (Activity::default(), stop.child_token());
     let calmed = Calmed::new(stream, PREFACE);
     let edge = edge.of_connection(activity.clone(), closing.clone());
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(Streams)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -219,18 +225,17 @@ async fn outlived(closing: &CancellationToken, limits: Limits) {
     tokio::time::sleep(limits.call + FAREWELL).await;
 }
 
-async fn http_connection(stream: TcpStream, routes: axum::Router, stop: CancellationToken) {
-    // The version of HTTP is read from the first bytes; a peer that sends none would
-    // hold a place of the few for ever.
-    let mut first = [0u8];
-    let first = tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut first));
-    let is_alive = tokio::select! {
-        first = first => matches!(first, Ok(Ok(1))),
-        () = stop.cancelled() => false,
+async fn http_connection(mut stream: TcpStream, routes: axum::Router, stop: CancellationToken) {
+    // hyper would wait for what follows for ever, and a peer that sends nothing more would
+    // hold a place of the few.
+    let beginning = tokio::time::timeout(HEADER_TIMEOUT, beginning(&mut stream));
+    let beginning = tokio::select! {
+        read = beginning => read.ok().and_then(Result::ok),
+        () = stop.cancelled() => None,
     };
-    if !is_alive {
-        return;
-    }
+    let Some(beginning) = beginning else { return };
+    let (reader, writer) = stream.into_split();
+    let stream = tokio::io::join(io::Cursor::new(beginning).chain(reader), writer);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder
@@ -250,6 +255,18 @@ async fn http_connection(stream: TcpStream, routes: axum::Router, stop: Cancella
         result = connection => note(result),
         () = tokio::time::sleep(BRIEF_FAREWELL) => {}
     }
+}
+
+/// The first bytes of a connection, as many as tell which version of HTTP it speaks. The rest
+/// of a request has time-outs of hyper's.
+async fn beginning(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut read = Vec::with_capacity(PREFACE.len());
+    while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
+        if stream.read_buf(&mut read).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(read)
 }
 
 /// Connections break all the time; nobody needs to know at once.

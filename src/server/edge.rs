@@ -1,9 +1,11 @@
-//! What every gRPC call gets, whichever service answers it: an id, a deadline that
-//! ends streams too, and a status with details when tonic itself refuses it.
+//! What every gRPC call gets, whichever service answers it: an id, a caller's name, a place
+//! among those that are open, a deadline that ends streams too, a line, a span and numbers of
+//! it, and a status with details when tonic itself refuses it.
 
 mod bounded;
 mod explain;
 mod measured;
+mod places;
 mod refusals;
 
 use std::convert::Infallible;
@@ -21,6 +23,7 @@ use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 use tracing::Instrument as _;
@@ -35,6 +38,7 @@ use super::activity::{Active, Activity};
 use super::{BoxError, deadline};
 use bounded::{Bounded, Limits};
 pub(super) use measured::Measures;
+use places::Places;
 use refusals::Refusals;
 
 /// Probes are answered however many calls there are (R15).
@@ -59,14 +63,19 @@ pub(super) struct Edge {
     default_timeout: Duration,
     max_timeout: Duration,
     random: Random,
+    places: Places,
+    measures: Measures,
+}
+
+/// The service of one connection.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectionEdge {
+    edge: Edge,
+    activity: Activity,
     /// Ends the streams of the connection.
     closing: CancellationToken,
-    activity: Activity,
-    /// One for each call that may be open.
-    places: Arc<Semaphore>,
-    /// The same for the health calls of the connection.
+    /// Places for its health calls.
     probes: Arc<Semaphore>,
-    measures: Measures,
 }
 
 /// What the headers of a call say about its time.
@@ -75,6 +84,13 @@ struct Time {
     timeout: Duration,
     /// Whether the caller gave it: only then does it end a stream, too.
     is_callers: bool,
+}
+
+/// A call that is let in.
+struct Admitted {
+    caller: Caller,
+    place: OwnedSemaphorePermit,
+    time: Time,
 }
 
 // === impl Edge ===
@@ -94,19 +110,20 @@ impl Edge {
             default_timeout: settings.default_deadline,
             max_timeout: settings.max_deadline,
             random,
-            closing: CancellationToken::new(),
-            activity: Activity::default(),
-            places: Arc::new(Semaphore::new(settings.max_calls)),
-            probes: Arc::new(Semaphore::new(MAX_PROBES)),
+            places: Places::new(settings.max_calls, measures.catalogue),
             measures,
         }
     }
 
-    /// The same service for one connection, which notes its calls in `activity`, and whose
-    /// streams end when `closing` is cancelled.
-    pub(super) fn of_connection(&self, activity: Activity, closing: CancellationToken) -> Self {
+    /// The service of one connection, which notes its calls in `activity`, and whose streams
+    /// end when `closing` is cancelled.
+    pub(super) fn of_connection(
+        &self,
+        activity: Activity,
+        closing: CancellationToken,
+    ) -> ConnectionEdge {
         let probes = Arc::new(Semaphore::new(MAX_PROBES));
-        Self { activity, closing, probes, ..self.clone() }
+        ConnectionEdge { edge: self.clone(), activity, closing, probes }
     }
 
     /// Who calls; `None` for nobody who may. The token has done its work then, and goes no
@@ -128,10 +145,28 @@ impl Edge {
             is_callers: asked.is_some(),
         })
     }
+}
 
-    fn place(&self, is_health: bool) -> Option<OwnedSemaphorePermit> {
-        let places = if is_health { &self.probes } else { &self.places };
-        Arc::clone(places).try_acquire_owned().ok()
+// === impl ConnectionEdge ===
+
+impl ConnectionEdge {
+    /// Lets the call of `caller` in, or says why not.
+    fn admit(
+        &self,
+        caller: Option<Caller>,
+        time: Result<Time, deadline::Malformed>,
+        is_health: bool,
+        refusals: &Refusals,
+    ) -> Result<Admitted, Status> {
+        let place = || match is_health {
+            true => Arc::clone(&self.probes).try_acquire_owned().ok(),
+            false => self.edge.places.take(refusals.operation),
+        };
+        Ok(Admitted {
+            caller: caller.ok_or_else(|| refusals.unknown_caller())?,
+            place: place().ok_or_else(|| refusals.overloaded())?,
+            time: time.map_err(|deadline::Malformed| refusals.invalid_timeout())?,
+        })
     }
 
     async fn answer(
@@ -145,18 +180,16 @@ impl Edge {
             return unsupported_media_type(id);
         }
         let is_health = request.uri().path().starts_with(HEALTH);
-        let caller = self.identify(request.headers_mut(), is_health);
-        let time = self.time(request.headers());
+        let caller = self.edge.identify(request.headers_mut(), is_health);
+        let time = self.edge.time(request.headers());
         let previous_attempts = previous_attempts(request.headers());
         let known = caller.clone().unwrap_or_else(Caller::unknown);
         let report = refusals.report.clone();
-        let measure = self.measures.begin(&request, id, &known, previous_attempts, report);
+        let measure = self.edge.measures.begin(&request, id, &known, previous_attempts, report);
         let (request, span) = (measure.watch(request), measure.span());
-        let (response, deadline, place) = match (caller, self.place(is_health), time) {
-            (None, ..) => (refusals.unknown_caller().into_http(), None, None),
-            (_, None, _) => (refusals.overloaded().into_http(), None, None),
-            (.., Err(deadline::Malformed)) => (refusals.invalid_timeout().into_http(), None, None),
-            (Some(caller), Some(place), Ok(time)) => {
+        let (response, deadline, place) = match self.admit(caller, time, is_health, &refusals) {
+            Err(status) => (status.into_http(), None, None),
+            Ok(Admitted { caller, place, time }) => {
                 let start = Instant::now();
                 let arrival = Arrival {
                     id,
@@ -166,12 +199,12 @@ impl Edge {
                     previous_attempts,
                     report: refusals.report.clone(),
                 };
-                let routed = route(self.routes, request, arrival, time.timeout, &refusals);
+                let routed = route(self.edge.routes, request, arrival, time.timeout, &refusals);
                 let deadline = time.is_callers.then_some(start + time.timeout);
                 (routed.instrument(span).await, deadline, Some(place))
             }
         };
-        let limits = Limits { deadline, closing: self.closing, random: self.random };
+        let limits = Limits { deadline, closing: self.closing, random: self.edge.random };
         let bounded = |body| Body::new(Bounded::new(body, refusals, limits, (active, place)));
         tell(measure.answer(response.map(bounded)), id)
     }
@@ -185,7 +218,7 @@ impl Time {
     }
 }
 
-impl Service<Request<Incoming>> for Edge {
+impl Service<Request<Incoming>> for ConnectionEdge {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -195,7 +228,7 @@ impl Service<Request<Incoming>> for Edge {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let operation = self.measures.operation(request.uri().path());
+        let operation = self.edge.measures.operation(request.uri().path());
         let refusals = Refusals { id: Uuid::now_v7(), report: Report::default(), operation };
         let (edge, active, own) = (self.clone(), self.activity.begin(), refusals.clone());
         Box::pin(async move {

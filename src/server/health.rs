@@ -13,8 +13,8 @@ use futures_util::stream::unfold;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+use crate::grpc::OwnCall;
 use crate::grpc::reason::Reason;
-use crate::grpc::{Arrival, status};
 use crate::pb::grpc::health::v1::health_check_response::ServingStatus;
 use crate::pb::grpc::health::v1::health_server::Health;
 use crate::pb::grpc::health::v1::{
@@ -101,9 +101,9 @@ impl Health for HealthService {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let id = Arrival::id_of(&request);
+        let call = OwnCall::of(&request);
         let found = self.state.borrow().status(&request.get_ref().service);
-        let unknown = || status::of_gateway(Reason::NotFound, "there is no such service", id);
+        let unknown = || call.refused(Reason::NotFound, "there is no such service");
         Ok(Response::new(answer(found.ok_or_else(unknown)?)))
     }
 
@@ -114,8 +114,8 @@ impl Health for HealthService {
         let state = self.state.borrow();
         if state.services.len() > MAX_LISTED {
             let text = "there are more services than a list may hold";
-            let id = Arrival::id_of(&request);
-            return Err(status::of_gateway(Reason::MessageTooLarge, text, id));
+            let call = OwnCall::of(&request);
+            return Err(call.refused(Reason::MessageTooLarge, text));
         }
         let statuses = state.services.iter().filter_map(|service| {
             let status = state.status(service)?;

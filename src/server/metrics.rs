@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{InForce, Telemetry};
 use crate::grpc::Gateway;
 use crate::stack::{Standing, State as StackState};
-use crate::store::{Counts, Store};
 use crate::telemetry::metrics::{Format, Metrics, Protection};
 
 use super::partners::Shared;
+use super::store::Watched;
 
 /// However often it is asked for: the store counts no more than once in this time.
 const FRESH: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub(super) struct Observed(Arc<Inner>);
 struct Inner {
     metrics: Metrics,
     gateway: Arc<Gateway>,
-    store: Store,
+    store: Watched,
     in_force: InForce,
     looked: Mutex<Option<Instant>>,
 }
@@ -48,7 +48,7 @@ pub(super) fn observe(
 ) -> Observed {
     let Shared { metrics, store, clock, tasks, .. } = shared;
     metrics.process_started(clock.now());
-    let (metrics, store) = (metrics.clone(), store.clone());
+    let (metrics, store) = (metrics.clone(), Watched::new(store.clone()));
     let looked = Mutex::default();
     let observed = Observed(Arc::new(Inner { metrics, gateway, store, in_force, looked }));
     if !settings.otlp_endpoint.is_empty() {
@@ -71,13 +71,7 @@ impl Inner {
         if looked.is_some_and(|at| at.elapsed() < FRESH) {
             return;
         }
-        let is_up = self.store.ping().await.is_ok();
-        self.metrics.set_store_up(is_up);
-        self.metrics.set_journalled_keys(self.store.journalled());
-        self.metrics.set_keyring_refused(self.store.is_keyring_refused());
-        if is_up && let Ok(counts) = self.store.counts().await {
-            self.note(&counts);
-        }
+        self.store.look(&self.metrics).await;
         self.metrics.set_configuration_refused(self.in_force.get().is_refused);
         self.metrics.look_at_process();
         for (partner, side) in self.gateway.partners() {
@@ -88,25 +82,12 @@ impl Inner {
                 ("issued", requests.issued),
                 ("failed", requests.failed),
                 ("refused", requests.refused),
+                ("ended", requests.ended),
             ] {
                 self.metrics.set_token_requests(partner, outcome, count);
             }
         }
         *looked = Some(Instant::now());
-    }
-
-    fn note(&self, counts: &Counts) {
-        let open = counts.intents.iter().map(|(_, open, _)| open).sum();
-        let flagged = counts.intents.iter().map(|(_, _, flagged)| flagged).sum();
-        self.metrics.set_key_intents(open, flagged);
-        let credentials = counts.credentials.iter();
-        self.metrics.set_credentials(
-            credentials.map(|(partner, kind, count)| (partner.as_str(), kind.as_str(), *count)),
-        );
-        let requests = counts.requests.iter();
-        self.metrics.set_request_ids(
-            requests.map(|(partner, state, count)| (partner.as_str(), state.as_str(), *count)),
-        );
     }
 
     fn note_protection(&self, partner: &str, state: &StackState) {

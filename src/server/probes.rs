@@ -1,7 +1,7 @@
-//! A read of the gateway's own, where writes wait for one.
+//! A read of the gateway's own, where a partner that has failed waits for one.
 //!
-//! A partner that has failed is written to again when a read has succeeded, and callers'
-//! reads do that by the way. Where nobody reads, the gateway makes the harmless read that
+//! It is read from and written to again when a read has succeeded, and callers' reads do
+//! that by the way. Where nobody reads, the gateway makes the harmless read that
 //! `check --online` proves credentials with. It goes through the partner's stack as every
 //! call does, so it takes its turn and is counted.
 
@@ -15,7 +15,7 @@ use crate::operation::Catalogue;
 
 use super::partners::{harmless, read};
 
-/// Reads from the partner `name` where its writes wait for it, until `stop` is cancelled.
+/// Reads from the partner `name` when it has to be tried and nobody does, until `stop` is cancelled.
 pub(super) async fn watch(
     catalogue: &'static Catalogue,
     name: String,
@@ -35,7 +35,12 @@ pub(super) async fn watch(
             pause = if is_wanted_still { (pause * 2).min(rules.max_open) } else { rules.open };
             let result = read(side.stack.clone(), operation, None).await;
             let is_answered = result.is_ok();
-            tracing::info!(partner = name, rpc = operation.rpc(), is_answered, "read for writes");
+            tracing::info!(
+                partner = name,
+                rpc = operation.rpc(),
+                is_answered,
+                "read to see whether it is back"
+            );
             tokio::time::sleep(pause).await;
         }
     };

@@ -19,16 +19,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::callers::{Callers, Known};
 use crate::clock::Clock;
-use crate::config::{Config, InForce, InvalidUrl, Source, changed};
+use crate::config::{Config, Faults, InForce, InvalidUrl, Source, changed};
 use crate::grpc::Gateway;
 use crate::telemetry;
 
 /// The moment between the two looks that must see the same.
 const MOMENT: Duration = Duration::from_millis(200);
-/// How long a look at the file may take.
+/// How long a look at files may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The parts of a partner's section that are taken.
-const TUNING: [&str; 4] = ["rate_limit", "concurrency", "retry", "breaker"];
+const TUNING: [&str; 3] = ["rate_limit", "retry", "breaker"];
 
 /// What of a running gateway can be set anew.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub(super) struct Tuned {
     pub(super) callers: Callers,
     pub(super) in_force: InForce,
     clock: Clock,
+    /// What there is room for: places are made at the start.
+    max_calls: usize,
     /// Where the simulators are that are its partners, if they are.
     simulators: Option<SocketAddr>,
 }
@@ -48,15 +50,20 @@ pub(super) struct Reload {
     tuned: Tuned,
     /// What the log was last told to be wrong with the file.
     told: Option<String>,
-    /// The look that is under way: while it hangs there is no other one.
-    look: Option<JoinHandle<io::Result<String>>>,
+    reading: Patient<io::Result<String>>,
+    loading: Patient<Result<(Config, Source), Faults>>,
 }
+
+/// Work off the runtime's threads, on files that may be on a disk that hangs: while the one
+/// does not end there is no other.
+#[derive(Debug)]
+struct Patient<T>(Option<JoinHandle<T>>);
 
 // === impl Reload ===
 
 impl Reload {
     pub(super) fn new(source: Source, tuned: Tuned) -> Self {
-        Self { source, tuned, told: None, look: None }
+        Self { source, tuned, told: None, reading: Patient(None), loading: Patient(None) }
     }
 
     /// Looks at the file every `interval`, until `stop` is cancelled.
@@ -85,12 +92,13 @@ impl Reload {
         if self.read().await? != text {
             return Ok(());
         }
-        let keys = changed(self.source.text(), &text);
-        // Off the runtime's threads: files of secrets are read as well.
+        // Files of secrets are read as well.
         let mut source = self.source.clone();
         let loading = move || source.load(text).map(|config| (config, source));
-        let loaded = tokio::task::spawn_blocking(loading).await.map_err(|e| e.to_string())?;
+        let loaded =
+            self.loading.work(loading).await.ok_or("a file of a secret does not answer")?;
         let (config, source) = loaded.map_err(|faults| faults.to_string())?;
+        let keys = changed(self.source.text(), source.text());
         let keeps_callers = self.tuned.take(config).map_err(|error| error.to_string())?;
         self.source = source;
         let is_taken = |key: &String| is_live(key) && !(keeps_callers && key == "callers");
@@ -116,14 +124,22 @@ impl Reload {
     async fn read(&mut self) -> Result<String, String> {
         let file = self.source.file().to_owned();
         let name = file.display().to_string();
-        let reading = || tokio::task::spawn_blocking(move || std::fs::read_to_string(file));
-        let look = self.look.get_or_insert_with(reading);
-        let Ok(read) = timeout(PATIENCE, look).await else {
-            return Err(format!("{name} does not answer"));
-        };
-        self.look = None;
-        let text = read.map_err(io::Error::other).flatten();
+        let read = self.reading.work(move || std::fs::read_to_string(file)).await;
+        let text = read.ok_or_else(|| format!("{name} does not answer"))?;
         text.map_err(|error| format!("{name} cannot be read: {error}"))
+    }
+}
+
+// === impl Patient ===
+
+impl<T: Send + 'static> Patient<T> {
+    /// What comes of `work`, or of the work before that has not ended; `None` if nothing does
+    /// in time.
+    async fn work(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let task = self.0.get_or_insert_with(|| tokio::task::spawn_blocking(work));
+        let done = timeout(PATIENCE, task).await.ok()?;
+        self.0 = None;
+        done.ok()
     }
 }
 
@@ -142,6 +158,7 @@ impl Tuned {
             callers: Callers::new(known(config)),
             in_force: InForce::new(clock.now()),
             clock: clock.clone(),
+            max_calls: config.grpc.max_calls,
             simulators,
         }
     }
@@ -150,14 +167,14 @@ impl Tuned {
     /// them apart is not taken away by a file that has lost a part.
     fn take(&self, config: Config) -> Result<bool, InvalidUrl> {
         let known = known(&config);
-        let (replicas, max_calls) = (config.shared_limits.replicas, config.grpc.max_calls);
+        let replicas = config.shared_limits.replicas;
         let partners = match self.simulators {
             Some(address) => config.partners.simulated(address)?,
             None => config.partners,
         };
         for settings in partners.settings() {
             if let Some(side) = self.gateway.partner(settings.name) {
-                side.state.limits.set(settings.tuning.limits(replicas, max_calls));
+                side.state.limits.set(settings.tuning.limits(replicas, self.max_calls));
             }
         }
         let opens_up = known.is_empty() && self.callers.are_told_apart();
@@ -183,6 +200,8 @@ fn is_live(key: &str) -> bool {
     match (parts.next(), parts.next(), parts.next()) {
         (Some("callers"), None, None) | (Some("telemetry"), Some("log_level"), None) => true,
         (Some("shared_limits"), Some("replicas"), None) => true,
+        // Where a partner's slots are by now, the answers have brought them.
+        (Some("partners"), Some(_), Some("concurrency")) => parts.next() != Some("initial"),
         (Some("partners"), Some(_), Some(part)) => TUNING.contains(&part),
         _ => false,
     }
@@ -210,6 +229,7 @@ mod tests {
             "shared_limits.redis_url",
             "partners.a.base_url",
             "partners.a.timeouts.total",
+            "partners.a.concurrency.initial",
             "partners.a.accounts",
             "store.url",
         ] {

@@ -93,7 +93,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             rate: None,
-            max_waiting: 12_288,
+            max_waiting: 12_000,
             replicas: 1,
             concurrency: Concurrency::default(),
             retry: Retry::default(),

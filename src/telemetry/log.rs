@@ -4,14 +4,21 @@
 //! whole headers at their lower levels, credentials among them, and stay at "warn"
 //! unless an operator names them.
 
+mod queue;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::LogFormat;
+use queue::Kind;
+pub(super) use queue::Queue;
 
 /// Libraries that are quiet unless named. A prefix stands for all that it begins.
 const QUIET: &str = "h2=warn,hyper=warn,reqwest=warn,rustls=warn,tonic=warn,tower=warn";
@@ -23,12 +30,50 @@ const SILENT: &str = "sqlx=off";
 /// Who changed or read a credential is logged unless the log is off.
 const AUDIT: &str = "audit=info";
 
-/// The lines of the log.
-pub(super) fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+/// How long the last lines may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long a panic waits for its text to be written: it may be the last of the process.
+const PANIC: Duration = Duration::from_millis(100);
+
+/// Waits, when it is dropped, until the lines of a process that ends are written.
+#[derive(Debug)]
+pub(super) struct Guard(Queue);
+
+impl Guard {
+    pub(super) fn new(queue: Queue) -> Self {
+        Self(queue)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.flush(LAST_LINES);
+    }
+}
+
+/// Has panics told through the queue as well: a thread that panics must not wait for whoever
+/// reads stderr either.
+pub(super) fn tell_panics(queue: Queue) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("<unnamed>");
+        let trace = Backtrace::capture();
+        let is_traced = trace.status() == BacktraceStatus::Captured;
+        let trace = if is_traced { format!("{trace}\n") } else { String::new() };
+        queue.put(Kind::Ordinary, format!("thread '{name}' {panic}\n{trace}").as_bytes());
+        queue.flush(PANIC);
+    }));
+}
+
+/// The lines of the log, which go through `queue`, or to stderr at once.
+pub(super) fn lines<S>(format: LogFormat, queue: Option<Queue>) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer().with_writer(match queue {
+        Some(queue) => BoxMakeWriter::new(queue),
+        None => BoxMakeWriter::new(std::io::stderr),
+    });
     match format {
         LogFormat::Readable => Box::new(lines.compact().with_ansi(std::io::stderr().is_terminal())),
         LogFormat::Json => Box::new(lines.json().with_current_span(false).flatten_event(true)),
@@ -103,6 +148,30 @@ mod tests {
             assert!(filter(directives).unwrap().to_string().contains(AUDIT), "{directives}");
         }
         assert!(filter("info,audit=off").unwrap().to_string().contains("audit=off"));
+    }
+
+    /// What the test below starts.
+    #[test]
+    #[ignore = "it is a process of its own that panics and aborts"]
+    fn a_process_that_panics_and_aborts() {
+        let _exports = crate::telemetry::init(&crate::config::Telemetry::default()).unwrap();
+        tracing::error!("a last line");
+        assert!(std::thread::spawn(|| panic!("a last panic")).join().is_err());
+        std::process::abort();
+    }
+
+    #[test]
+    fn s25_a_panic_is_told_even_if_it_is_the_last_of_a_process() {
+        let name = "telemetry::log::tests::a_process_that_panics_and_aborts";
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args([name, "--exact", "--ignored", "--nocapture"]);
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{output:?}");
+        // One of each, in their order.
+        let (before, after) = told.split_once("a last panic").unwrap();
+        assert!(before.contains("a last line") && before.contains("panicked at src/"), "{told}");
+        assert!(!after.contains("a last"), "{told}");
     }
 
     #[test]

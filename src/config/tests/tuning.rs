@@ -20,8 +20,6 @@ fn every_number_of_the_tuning_has_its_bounds() {
         ("rate_limit", "max_waiting = 0", "max_waiting = 1000001"),
         ("concurrency", "min = 1", "min = 0"),
         ("concurrency", "max = 20", "max = 3"),
-        ("concurrency", "initial = 200", "initial = 201"),
-        ("concurrency", "initial = 4", "initial = 3"),
         ("retry", "max_attempts = 1", "max_attempts = 0"),
         ("retry", "max_attempts = 10", "max_attempts = 11"),
         ("retry", "base_delay = '20s'", "base_delay = '0s'"),

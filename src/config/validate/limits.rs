@@ -27,12 +27,11 @@ fn rate(section: &str, rate: &RateLimit, faults: &mut Faults) {
 }
 
 fn open(section: &str, concurrency: &Concurrency, faults: &mut Faults) {
-    let Concurrency { initial, min, max } = *concurrency;
+    // `initial` is taken within the two.
+    let Concurrency { min, max, .. } = *concurrency;
     at_least_one(&format!("{section}.min"), min > 0, faults);
     if max < min {
         faults.push(format!("{section}.max"), format!("is less than {section}.min"));
-    } else if !(min..=max).contains(&initial) {
-        faults.push(format!("{section}.initial"), "is not between min and max");
     }
 }
 

@@ -24,7 +24,7 @@ use crate::credentials::subject;
 use crate::credentials::token::{Issued, Refusal};
 use crate::credentials::{Client, oauth2};
 use crate::error::{Error, Kind, Outcome};
-use crate::partner::Partner;
+use crate::partner::{Partner, Status, TokenRequest};
 
 /// Posts a form to the token endpoint and gives the answer, whatever its status.
 pub(crate) type PostForm =
@@ -42,6 +42,8 @@ pub(super) struct Endpoint {
     pub(super) client: Rotating<Client>,
     pub(super) post: PostForm,
     pub(super) gate: Gate,
+    /// Counts the requests, for operators.
+    pub(super) status: Arc<Status>,
 }
 
 /// What the endpoint gave for a grant.
@@ -124,6 +126,7 @@ impl Endpoint {
         if let Err(Failure::Other(refusal)) = &answered {
             self.gate.note(refusal, Instant::now());
         }
+        self.status.grant_used(end(&answered));
         answered
     }
 
@@ -158,6 +161,18 @@ impl Endpoint {
         let reply = (self.post)(body).instrument(span.clone()).await?;
         let wait = self.partner.retry_after(reply.status, &reply.headers, self.clock.now());
         Ok(span.in_scope(|| read(reply.status, &reply.body, wait)))
+    }
+}
+
+/// How a request ended, as it is counted. What a grant itself is refused for is between its
+/// user and the partner: no alarm is to come of it.
+fn end(answered: &Result<Granted, Failure>) -> TokenRequest {
+    match answered {
+        Ok(Granted { access: Ok(_), .. }) => TokenRequest::Issued,
+        Ok(Granted { access: Err(refusal), .. }) | Err(Failure::Other(refusal)) => {
+            TokenRequest::failure(refusal.permanent)
+        }
+        Err(Failure::Grant) => TokenRequest::Ended,
     }
 }
 

@@ -257,5 +257,6 @@ pub(crate) fn grants_of(
         store: store.clone(),
         clock,
         tasks: TaskTracker::new(),
+        status: Arc::default(),
     })
 }

@@ -5,6 +5,7 @@ use secrecy::ExposeSecret as _;
 
 use super::testing::{self, Fault, Sso, Time, grants};
 use super::*;
+use crate::partner::TokenRequests;
 use crate::store::{CredentialKind, Name};
 
 mod edges;
@@ -97,6 +98,27 @@ async fn a_refresh_token_is_used_once_before_it_is_kept() {
     let again = setting.grants.admit(None, grant).await.unwrap_err();
     let Kind::InvalidRequest(violations) = again.kind() else { panic!("{again:?}") };
     assert_eq!(violations[0].field, "user_grant.refresh_token");
+}
+
+/// R20: alerts stand on these numbers, and no user is one.
+#[tokio::test]
+async fn r20_requests_are_counted_by_how_they_end() {
+    let setting = without_grant().await;
+    let counted = || setting.grants.0.renewal.endpoint.status.token_requests().unwrap();
+    assert_eq!(counted(), TokenRequests::default());
+    setting.admit_code().await.unwrap();
+    setting.token().await.unwrap();
+    setting.token().await.unwrap();
+    assert_eq!(counted(), TokenRequests { issued: 2, ..TokenRequests::default() });
+
+    setting.sso.fail(Fault::Busy);
+    setting.admit_code().await.unwrap_err();
+    setting.grants.admit(None, Grant::RefreshToken("unknown".into())).await.unwrap_err();
+    setting.sso.fail(Fault::InvalidClient);
+    setting.admit_code().await.unwrap_err();
+    // The client is not shown again for a while: nothing is asked.
+    setting.admit_code().await.unwrap_err();
+    assert_eq!(counted(), TokenRequests { issued: 2, failed: 1, refused: 1, ended: 1 });
 }
 
 #[tokio::test]

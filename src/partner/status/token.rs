@@ -13,7 +13,7 @@ pub enum TokenState {
     Expired(Timestamp),
 }
 
-/// How many token requests ended in which way.
+/// How many token requests ended in which way, the client's own and those by users' grants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenRequests {
     /// With a token.
@@ -22,6 +22,17 @@ pub struct TokenRequests {
     pub failed: u64,
     /// With a failure that only a change of configuration can help.
     pub refused: u64,
+    /// With the word that a user's grant is not good: nothing that an operator can help.
+    pub ended: u64,
+}
+
+/// How a token request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenRequest {
+    Issued,
+    Failed,
+    Refused,
+    Ended,
 }
 
 /// The token of a partner that uses one.
@@ -30,7 +41,29 @@ pub(super) struct Token {
     expiry: Option<Timestamp>,
     /// Until when the token endpoint is left alone, after a failure.
     pause: Option<Timestamp>,
-    pub(super) requests: TokenRequests,
+}
+
+// === impl TokenRequests ===
+
+impl TokenRequests {
+    pub(super) fn count(&mut self, end: TokenRequest) {
+        let count = match end {
+            TokenRequest::Issued => &mut self.issued,
+            TokenRequest::Failed => &mut self.failed,
+            TokenRequest::Refused => &mut self.refused,
+            TokenRequest::Ended => &mut self.ended,
+        };
+        *count += 1;
+    }
+}
+
+// === impl TokenRequest ===
+
+impl TokenRequest {
+    /// One that gave no token.
+    pub(crate) fn failure(is_permanent: bool) -> Self {
+        if is_permanent { Self::Refused } else { Self::Failed }
+    }
 }
 
 // === impl Token ===
@@ -49,17 +82,12 @@ impl Token {
     }
 
     pub(super) fn issue(&mut self, expiry: Option<Timestamp>) {
-        self.requests.issued += 1;
         self.pause = None;
         // One that must not be kept takes no other's place.
         self.expiry = expiry.or(self.expiry);
     }
 
-    pub(super) fn fail(&mut self, is_permanent: bool, pause: Timestamp) {
-        match is_permanent {
-            true => self.requests.refused += 1,
-            false => self.requests.failed += 1,
-        }
+    pub(super) fn fail(&mut self, pause: Timestamp) {
         self.pause = Some(pause);
     }
 
@@ -95,13 +123,12 @@ mod tests {
     #[test]
     fn a_pause_ends_by_itself_with_a_token_or_with_a_new_secret() {
         let mut token = Token::default();
-        token.fail(true, at(60));
+        token.fail(at(60));
         assert_eq!((token.pause(at(59)), token.pause(at(60))), (Some(at(60)), None));
         token.forgive();
         assert_eq!(token.pause(at(0)), None);
-        token.fail(false, at(60));
+        token.fail(at(60));
         token.issue(Some(at(100)));
         assert_eq!(token.pause(at(0)), None);
-        assert_eq!(token.requests, TokenRequests { issued: 1, failed: 1, refused: 1 });
     }
 }

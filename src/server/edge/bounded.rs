@@ -14,6 +14,7 @@ use tonic::body::Body;
 
 use crate::random::Random;
 use crate::server::activity::Active;
+use crate::server::connections::streams;
 
 use super::explain;
 use super::refusals::Refusals;
@@ -53,6 +54,8 @@ struct Ends {
 
 impl Bounded {
     pub(super) fn new(body: Body, refusals: Refusals, limits: Limits, held: Held) -> Self {
+        // While its peer does not read, nobody asks it.
+        streams::answered(limits.deadline, limits.closing.clone());
         Self { body, refusals, limits, ends: None, _held: held }
     }
 

@@ -52,5 +52,10 @@ fn explained(headers: &HeaderMap, refusals: &Refusals) -> Option<Status> {
         _ => Reason::Internal,
     };
     let message = headers.get(MESSAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    Some(refusals.of(reason, &percent_decode_str(message).decode_utf8_lossy()))
+    let message = percent_decode_str(message).decode_utf8_lossy();
+    Some(match reason {
+        // It may be the answer that tonic could not write.
+        Reason::Internal => refusals.lost(reason, &message),
+        _ => refusals.of(reason, &message),
+    })
 }

@@ -33,7 +33,7 @@ const QUIET: [&str; 2] = ["grpc.health.", "grpc.reflection."];
 /// What calls are measured with. Clones share it.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Measures {
-    catalogue: &'static Catalogue,
+    pub(super) catalogue: &'static Catalogue,
     address: SocketAddr,
     metrics: Metrics,
 }

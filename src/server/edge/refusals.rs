@@ -25,7 +25,10 @@ impl Refusals {
     /// Refuses for this reason, in these words; nothing was sent to a partner.
     pub(super) fn of(&self, reason: Reason, text: &str) -> Status {
         self.report.refused(reason);
-        status::of_gateway(reason, text, self.id)
+        match self.operation {
+            Some(operation) => status::of_refused(reason, text, operation, self.id),
+            None => status::of_gateway(reason, text, self.id),
+        }
     }
 
     pub(super) fn unknown_caller(&self) -> Status {
@@ -58,14 +61,12 @@ impl Refusals {
         status::of_closing(self.id, retry)
     }
 
-    /// The call may have come as far as the partner.
-    fn lost(&self, reason: Reason, text: &str) -> Status {
+    /// Gives the call up; it may have come as far as the partner.
+    pub(super) fn lost(&self, reason: Reason, text: &str) -> Status {
+        self.report.refused(reason);
         match self.operation {
-            Some(operation) => {
-                self.report.refused(reason);
-                status::of_lost(reason, text, operation, self.id)
-            }
-            None => self.of(reason, text),
+            Some(operation) => status::of_lost(reason, text, operation, self.id),
+            None => status::of_gateway(reason, text, self.id),
         }
     }
 }

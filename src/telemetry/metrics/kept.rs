@@ -36,7 +36,7 @@ impl Kept {
                 "partner_gateway.store_up",
                 "",
                 &[],
-                "Whether the store answered when it was last asked",
+                "Whether the store took a write when it was last asked",
             ),
             journalled_keys: it.gauge(
                 "partner_gateway.journalled_keys",
@@ -48,12 +48,12 @@ impl Kept {
                 "partner_gateway.keyring_refused",
                 "",
                 &[],
-                "Whether the encryption keys that were last read lack one that is in use, and are not used",
+                "Whether the encryption keys that were last read are not used: they are none, or lack one that is in use",
             ),
             token_requests: it.counter(
                 "partner_gateway.token_requests",
                 &["partner", "outcome"],
-                "Requests for an access token, by how they ended",
+                "Requests for an access token, those by users' grants among them, by how they ended",
             ),
             drift: it.counter(
                 "partner_gateway.drift",

@@ -23,7 +23,7 @@ pub(super) struct Limits {
 pub struct Protection {
     /// Retries that the budget has left.
     pub retry_budget: u64,
-    /// Whether a gate is closed, of any of its quotas.
+    /// Whether a gate is closed, of any of its accounts.
     pub is_gate_closed: bool,
     /// Calls that wait for their turn.
     pub waiting: u64,
@@ -31,7 +31,7 @@ pub struct Protection {
     pub in_flight: u64,
     /// How many may be.
     pub concurrency: u64,
-    /// Calls that were not sent because the quota is used up, since the start.
+    /// Calls that were not sent because their turn would have come too late, since the start.
     pub rate_limited: u64,
     /// Calls that were not sent for want of room, since the start.
     pub overloaded: u64,
@@ -63,7 +63,7 @@ impl Limits {
                 "partner_gateway.gate_closed",
                 "",
                 PARTNER,
-                "Whether nothing is sent because the partner's quota is used up",
+                "Whether an account is sent nothing because the partner said so: a quota is used up, or it serves nobody",
             ),
             queue_waiting: it.gauge(
                 "partner_gateway.queue_waiting",
@@ -75,13 +75,13 @@ impl Limits {
                 "partner_gateway.in_flight",
                 "",
                 PARTNER,
-                "Calls that are at the partner",
+                "Requests that are at the partner",
             ),
             concurrency_limit: it.gauge(
                 "partner_gateway.concurrency_limit",
                 "",
                 PARTNER,
-                "Calls that may be at the partner at once",
+                "Requests that may be at the partner at once",
             ),
             refusals: it.counter(
                 "partner_gateway.refusals",

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::family::{Counter, Declare, Gauge};
+use crate::telemetry::dropped_lines;
 use crate::telemetry::export::Tally;
 
 /// The metrics of the process.
@@ -14,6 +15,7 @@ pub(super) struct Process {
     build: Gauge,
     pub(super) configuration_refused: Gauge,
     spans: Counter,
+    log_lines_dropped: Counter,
 }
 
 // === impl Process ===
@@ -51,6 +53,11 @@ impl Process {
                 &["fate"],
                 "Spans that ended: sent, or lost because the queue was full or the collector failed",
             ),
+            log_lines_dropped: it.counter(
+                "partner_gateway.log_lines_dropped",
+                &["kind"],
+                "Lines of the log that were lost because stderr was not read in time",
+            ),
         }
     }
 
@@ -72,6 +79,9 @@ impl Process {
         }
         for (fate, count) in tally.map(Tally::fates).into_iter().flatten() {
             self.spans.raise([fate.into()], count);
+        }
+        for (kind, count) in dropped_lines() {
+            self.log_lines_dropped.raise([kind.into()], count);
         }
     }
 }
