@@ -1,8 +1,9 @@
 //! The layers that a call passes on its way to a partner, composed in one place.
 //!
-//! Each layer is a file: it does one thing to a call or to its answer, and knows only
-//! the layer inside it. Their order is part of what they do, so it is written once, in
-//! [`build`], with the reason for each place.
+//! Each layer is a file: it does one thing to a call or to its answer, and calls only the
+//! layer inside it. What two of them share, as circuits and budgets are, both are given
+//! here. Their order is part of what they do, so it is written once, in [`build`], with the
+//! reason for each place.
 
 mod admit;
 mod attempt;
@@ -18,6 +19,7 @@ mod limits;
 mod outcome;
 mod reauthenticate;
 mod records;
+mod repeat;
 mod retry;
 mod scrub;
 mod settings;
@@ -86,7 +88,7 @@ pub struct Context {
     pub is_readable: Readable,
     /// Is told which secrets are in files.
     pub secret_files: SecretFiles,
-    /// What replicas share tokens over, if they do.
+    /// What replicas share tokens and quotas over, if they do.
     pub redis: Option<Redis>,
     /// What is counted.
     pub metrics: Metrics,
@@ -154,7 +156,8 @@ pub fn build(
     let limits = Tunable::new(settings.limits);
     let retry_budget = Budget::new(limits.clone());
     let breakers = Breakers::new(partner.name(), limits.clone(), context.random.clone());
-    let turns = admit::turns(partner.name(), &settings.base_url, limits.clone(), context);
+    let turns =
+        admit::turns(partner.name(), &settings.base_url, limits.clone(), breakers.clone(), context);
     let layers = ServiceBuilder::new()
         // Outermost, so that an error gets what every other layer did for the call.
         .layer(trace::TraceLayer::new(transport.host()))
@@ -178,9 +181,13 @@ pub fn build(
         // attempts it takes; outside what each attempt needs anew: a turn, a credential.
         .layer(retry::RetryLayer::new(limits.clone(), retry_budget.clone(), context))
         // Outside authenticate, which it runs again with what it invalidated.
-        .layer(reauthenticate::ReauthenticateLayer::new(Arc::clone(&authenticator), limits.clone()))
+        .layer(reauthenticate::ReauthenticateLayer::new(
+            Arc::clone(&authenticator),
+            limits.clone(),
+            context,
+        ))
         // For each attempt; outside authenticate, for a signature must not wait.
-        .layer(admit::AdmitLayer::new(turns.clone(), breakers.clone()))
+        .layer(admit::AdmitLayer::new(turns.clone()))
         // Inside admit: whether the partner is left alone is decided when the turn comes.
         .layer(breaker::BreakerLayer::new(breakers.clone()))
         // Once per attempt: a signature is over its bytes and its moment.

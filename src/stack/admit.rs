@@ -7,19 +7,22 @@
 //!
 //! A call passes like this. It stands in the queue of its quota, its *lane*, until it has
 //! the *turn* (`queue`). With the turn it waits for the partner's *gate* (`gate`) and for
-//! the rate (`gcra`), then it takes a *slot* among all requests to the partner (`slots`),
-//! and last of all it is counted, among all replicas if they count together (`shared`).
+//! the rate (`gcra`), then it takes a *slot* among all requests to the partner (`slots`,
+//! `slot_line`), and last of all it is counted, among all replicas if they count together (`shared`).
 //! So nobody holds a slot while waiting for the rate, and what is counted goes.
 
 mod book;
 mod gate;
 mod gcra;
 mod lane;
+mod places;
 mod queue;
 mod shared;
+mod slot_line;
 mod slots;
 mod snapshot;
 mod turns;
+mod waiter;
 
 #[cfg(test)]
 mod tests;
@@ -50,14 +53,13 @@ use crate::partner::Quota;
 #[derive(Clone, Debug)]
 pub(super) struct AdmitLayer {
     turns: Turns,
-    breakers: Breakers,
 }
 
 /// Lets a request pass when its turn has come.
 #[derive(Clone, Debug)]
 pub(super) struct Admit<S> {
     inner: S,
-    with: AdmitLayer,
+    turns: Turns,
 }
 
 /// The turns of the calls to `partner` at `base_url`.
@@ -65,17 +67,18 @@ pub(super) fn turns(
     partner: &str,
     base_url: &str,
     limits: super::Tunable,
+    breakers: Breakers,
     context: &super::Context,
 ) -> Turns {
     let shared = context.redis.clone().map(|redis| Shared::new(redis, partner, base_url));
-    Turns::new(limits, shared, context.random.clone(), context.stopping.clone())
+    Turns::new(limits, shared, breakers, context.random.clone(), context.stopping.clone())
 }
 
 // === impl AdmitLayer ===
 
 impl AdmitLayer {
-    pub(super) fn new(turns: Turns, breakers: Breakers) -> Self {
-        Self { turns, breakers }
+    pub(super) fn new(turns: Turns) -> Self {
+        Self { turns }
     }
 }
 
@@ -83,7 +86,7 @@ impl<S> Layer<S> for AdmitLayer {
     type Service = Admit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Admit { inner, with: self.clone() }
+        Admit { inner, turns: self.turns.clone() }
     }
 }
 
@@ -101,13 +104,9 @@ impl<S: Next> Service<Exchange> for Admit<S> {
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
         let inner = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, inner);
-        let AdmitLayer { turns, breakers } = self.with.clone();
+        let turns = self.turns.clone();
         Box::pin(async move {
-            // Nobody queues for a partner that is left alone.
-            if let Some(retry_after) = breakers.refusal(exchange.call.operation.effect) {
-                return Err(Error::new(Kind::CircuitOpen { retry_after }, Outcome::NotSent));
-            }
-            let slot = turns.turn(owner(&exchange.call), &exchange).await?;
+            let slot = turns.turn(&owner(&exchange.call), &exchange).await?;
             exchange.quota = Arc::default();
             let quota = Arc::clone(&exchange.quota);
             let result = ready.call(exchange).await;

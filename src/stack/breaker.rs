@@ -21,7 +21,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::time::Instant;
 use tower::{Layer, Service};
 
 pub use self::circuits::Breakers;
@@ -29,13 +28,10 @@ pub(crate) use self::circuits::Standing;
 
 use self::circuit::Verdict;
 use self::circuits::Pass;
-use super::exchange::{Exchange, Progress};
+use super::exchange::{Exchange, Mark};
 use super::{Answering, Next};
 use crate::call::Reply;
 use crate::error::{Error, Kind, Meaning, Outcome, PartnerFailure};
-
-/// A partner that did not answer for this long did not answer in time.
-const LONG: Duration = Duration::from_secs(1);
 
 /// Leaves a failing partner alone.
 #[derive(Clone, Debug)]
@@ -53,11 +49,7 @@ pub(super) struct Breaker<S> {
 /// An attempt that was let through, and that counts however it ends.
 struct Open {
     pass: Option<Pass>,
-    progress: Progress,
-    deadline: Instant,
-    /// What the call's attempts before this one have come to.
-    attempts: u32,
-    time: Duration,
+    mark: Mark,
 }
 
 // === impl BreakerLayer ===
@@ -92,10 +84,8 @@ impl<S: Next> Service<Exchange> for Breaker<S> {
         let mut ready = std::mem::replace(&mut self.inner, inner);
         let breakers = self.breakers.clone();
         Box::pin(async move {
-            let pass = breakers.enter(exchange.call.operation.effect).map_err(|retry_after| {
-                Error::new(Kind::CircuitOpen { retry_after }, Outcome::NotSent)
-            })?;
-            let open = Open::new(pass, &exchange);
+            let pass = breakers.enter(exchange.call.operation.effect).map_err(left_alone)?;
+            let open = Open { pass: Some(pass), mark: exchange.progress.mark() };
             let result = ready.call(exchange).await;
             open.end(&result);
             result
@@ -106,15 +96,8 @@ impl<S: Next> Service<Exchange> for Breaker<S> {
 // === impl Open ===
 
 impl Open {
-    fn new(pass: Pass, exchange: &Exchange) -> Self {
-        let (progress, deadline) = (exchange.progress.clone(), exchange.call.deadline);
-        let (attempts, time) = (progress.attempts(), progress.spent().attempts);
-        Self { pass: Some(pass), progress, deadline, attempts, time }
-    }
-
     fn end(mut self, result: &Result<Reply, Error>) {
-        let was_sent = self.progress.attempts() > self.attempts;
-        let verdict = if was_sent { verdict(result) } else { Verdict::Neutral };
+        let verdict = if self.mark.was_sent() { verdict(result) } else { Verdict::Neutral };
         self.count(verdict);
     }
 
@@ -127,11 +110,14 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let is_over = Instant::now() >= self.deadline || self.progress.is_closed();
-        let waited = self.progress.spent().attempts.saturating_sub(self.time);
-        let has_failed = is_over && waited >= LONG;
+        let has_failed = self.mark.has_run_out();
         self.count(if has_failed { Verdict::Failing } else { Verdict::Neutral });
     }
+}
+
+/// What a call is told that is not sent, for the partner is left alone for so long.
+fn left_alone(retry_after: Duration) -> Error {
+    Error::new(Kind::CircuitOpen { retry_after }, Outcome::NotSent)
 }
 
 /// What the end of an attempt tells about the partner.

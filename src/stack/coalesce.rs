@@ -6,8 +6,9 @@
 //!
 //! The shared call belongs to nobody: it runs as a task of its own and ends when nobody waits
 //! for it any more, or at its first caller's deadline. Each who waits has their own deadline
-//! outside of this layer, and one that has time left when the first's was too short makes the
-//! call anew, as the next first.
+//! outside of this layer, and one that has time left when the first's was over, or too short
+//! for its turn in the quota, makes the call anew, as the next first. One that was refused for
+//! want of room was for all of them: each that asked again would only add to the crowd.
 
 mod flights;
 
@@ -72,7 +73,7 @@ impl CoalesceLayer {
             exchange.progress.follow(place.progress());
             let deadline = place.deadline();
             match place.wait(call.deadline).await {
-                Err(error) if call.deadline > deadline && is_for_time(&error, deadline) => {
+                Err(error) if is_for_time(&error, deadline, call.deadline) => {
                     ready = again.clone();
                 }
                 result => return result,
@@ -112,14 +113,17 @@ impl<S: Next> Service<Exchange> for Coalesce<S> {
     }
 }
 
-/// Whether a call with more time than the shared one, which ended so, could come to another
-/// end: its time was over, or too short for its turn.
-fn is_for_time(error: &Error, deadline: Instant) -> bool {
-    match error.kind() {
-        Kind::Timeout => Instant::now() >= deadline,
-        Kind::RateLimited { .. } | Kind::Overloaded => true,
+/// Whether a call that has time until `own` could come to another end than the shared one,
+/// which had until `shared` and ended so: that time was over, or too short for its turn,
+/// and `own` is not.
+fn is_for_time(error: &Error, shared: Instant, own: Instant) -> bool {
+    let now = Instant::now();
+    let could = match error.kind() {
+        Kind::Timeout => now >= shared,
+        Kind::RateLimited { retry_after } => *retry_after < own.saturating_duration_since(now),
         _ => false,
-    }
+    };
+    could && own > shared
 }
 
 /// What tells one read from another.

@@ -16,6 +16,9 @@ use crate::credentials::Used;
 use crate::error::Outcome;
 use crate::partner::Quota;
 
+/// A partner that did not answer for this long did not answer in time.
+const LONG: Duration = Duration::from_secs(1);
+
 /// A call and what the layers know of it.
 #[derive(Clone)]
 pub(super) struct Exchange {
@@ -36,6 +39,15 @@ pub(super) struct Exchange {
 pub(super) struct Progress {
     deadline: Instant,
     steps: Arc<Mutex<Steps>>,
+}
+
+/// A moment on a call's way, and what has come since.
+#[derive(Clone, Debug)]
+pub(super) struct Mark {
+    progress: Progress,
+    /// What the call's attempts before it have come to.
+    attempts: u32,
+    time: Duration,
 }
 
 /// What a call's time goes into. One at a time: layers that wait do not wait for each other.
@@ -156,6 +168,12 @@ impl Progress {
         }
     }
 
+    /// Where the call is now.
+    pub(super) fn mark(&self) -> Mark {
+        let (attempts, time) = (self.attempts(), self.spent().attempts);
+        Mark { progress: self.clone(), attempts, time }
+    }
+
     /// Says that a user's token was refused and another credential has to stand in, for
     /// all attempts that follow.
     pub(super) fn stand_in(&self) {
@@ -200,6 +218,23 @@ impl Progress {
 
     fn change<T>(&self, change: impl FnOnce(&mut Steps) -> T) -> T {
         change(&mut self.steps.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    /// Whether an attempt has begun since.
+    pub(super) fn was_sent(&self) -> bool {
+        self.progress.attempts() > self.attempts
+    }
+
+    /// Whether the partner has let an attempt wait until the caller's time was over, and
+    /// for so long that it tells of the partner: a caller may have had little time.
+    pub(super) fn has_run_out(&self) -> bool {
+        let is_over = Instant::now() >= self.progress.deadline || self.progress.is_closed();
+        let waited = self.progress.spent().attempts.saturating_sub(self.time);
+        is_over && waited >= LONG
     }
 }
 

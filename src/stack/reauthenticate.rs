@@ -13,16 +13,19 @@ use tower::{Layer, Service, ServiceExt as _};
 
 use super::exchange::Exchange;
 use super::limits::Tunable;
+use super::repeat::Repeat;
 use super::{Answering, Next};
 use crate::call::Reply;
 use crate::credentials::{Authenticator, Remedy, Used};
 use crate::error::{Error, Kind, Outcome, Refused};
+use crate::telemetry::metrics::Metrics;
 
 /// Repeats calls whose credential is refused.
 #[derive(Clone, Debug)]
 pub(super) struct ReauthenticateLayer {
     authenticator: Arc<Authenticator>,
     limits: Tunable,
+    metrics: Metrics,
 }
 
 /// Repeats a call whose credential is refused, with another one.
@@ -33,8 +36,12 @@ pub(super) struct Reauthenticate<S> {
 }
 
 impl ReauthenticateLayer {
-    pub(super) fn new(authenticator: Arc<Authenticator>, limits: Tunable) -> Self {
-        Self { authenticator, limits }
+    pub(super) fn new(
+        authenticator: Arc<Authenticator>,
+        limits: Tunable,
+        context: &super::Context,
+    ) -> Self {
+        Self { authenticator, limits, metrics: context.metrics.clone() }
     }
 }
 
@@ -58,7 +65,7 @@ impl<S: Next> Service<Exchange> for Reauthenticate<S> {
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
         let again = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, again.clone());
-        let ReauthenticateLayer { authenticator, limits } = self.with.clone();
+        let ReauthenticateLayer { authenticator, limits, metrics } = self.with.clone();
         Box::pin(async move {
             // What was used must be this attempt's: another may have renewed it since.
             let used = Arc::new(OnceLock::new());
@@ -78,6 +85,7 @@ impl<S: Next> Service<Exchange> for Reauthenticate<S> {
             let Some(remedy) = remedy.filter(|_| is_left) else {
                 return Err(rejected(error, used.get()));
             };
+            let _counted = Repeat::after(&error, &repeat, &metrics);
             let used = Arc::new(OnceLock::new());
             if remedy == Remedy::StandIn {
                 repeat.progress.stand_in();

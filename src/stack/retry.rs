@@ -19,12 +19,13 @@ use tower::{Layer, Service, ServiceExt as _};
 use tracing::Instrument as _;
 
 pub use self::budget::Budget;
-use super::exchange::{Exchange, Phase, Progress};
+use self::budget::Withdrawn;
+use super::exchange::{Exchange, Mark, Phase, Progress};
 use super::limits::{Retry as Limits, Tunable};
+use super::repeat::Repeat;
 use super::{Answering, Next};
 use crate::call::Reply;
 use crate::error::Error;
-use crate::partner::kind_name;
 use crate::random::Random;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans;
@@ -50,8 +51,16 @@ pub(super) struct Retry<S> {
 /// attempt was made: the budget limits repeats, so the first attempt never asks it.
 struct First {
     budget: Budget,
-    progress: Progress,
-    attempts: u32,
+    mark: Mark,
+}
+
+/// A repeat that the budget has given. Once it is over, or given up, the budget has it back
+/// if it was not made: what is refused in the gateway is nothing that the partner has to
+/// bear.
+struct Given {
+    budget: Budget,
+    withdrawn: Withdrawn,
+    repeat: Repeat,
 }
 
 // === impl RetryLayer ===
@@ -64,8 +73,7 @@ impl RetryLayer {
     }
 
     fn first(&self, progress: &Progress) -> First {
-        let (budget, progress) = (self.budget.clone(), progress.clone());
-        First { budget, attempts: progress.attempts(), progress }
+        First { budget: self.budget.clone(), mark: progress.mark() }
     }
 
     /// Makes a call, again if it has to be.
@@ -80,12 +88,11 @@ impl RetryLayer {
         let mut result = self.first(&progress).counted(ready.call(exchange.clone())).await;
         for number in 1.. {
             let Err(error) = result else { break };
-            let Some(pause) = self.pause(&limits, &exchange, &error, number) else {
-                return Err(error);
-            };
-            let made = progress.attempts();
-            tracing::debug!(attempts = made, ?pause, cause = %error, "another attempt will be made");
-            self.metrics.retried(&exchange.call.operation.partner, &reason(&error));
+            let pause = self.pause(&limits, &exchange, &error, number);
+            let repeat = pause.and_then(|pause| Some((pause, self.give(&exchange, &error)?)));
+            let Some((pause, given)) = repeat else { return Err(error) };
+            let attempts = progress.attempts();
+            tracing::debug!(attempts, ?pause, cause = %error, "another attempt will be made");
             let backoff = progress.timed(Phase::Backoff);
             let pausing = self.stopping.run_until_cancelled(sleep(pause));
             if pausing.instrument(spans::backoff()).await.is_none() {
@@ -93,7 +100,7 @@ impl RetryLayer {
             }
             drop(backoff);
             result = again.clone().oneshot(exchange.clone()).await;
-            if result.is_err() && progress.attempts() == made {
+            if result.is_err() && !given.repeat.was_made() {
                 // It was not let through to the partner: what the partner did is the news.
                 return Err(error);
             }
@@ -120,8 +127,13 @@ impl RetryLayer {
         let pause = backoff::pause(limits, number, error.retry_after(), &self.random)?;
         // Work that cannot end in time is not begun (G16).
         let left = call.deadline.saturating_duration_since(Instant::now());
-        let fits = left >= pause.saturating_add(limits.min_time);
-        (fits && self.budget.withdraw()).then_some(pause)
+        (left >= pause.saturating_add(limits.min_time)).then_some(pause)
+    }
+
+    /// A repeat after `error`; `None` if nothing is left of the budget.
+    fn give(&self, exchange: &Exchange, error: &Error) -> Option<Given> {
+        let (budget, withdrawn) = (self.budget.clone(), self.budget.withdraw()?);
+        Some(Given { budget, withdrawn, repeat: Repeat::after(error, exchange, &self.metrics) })
     }
 }
 
@@ -169,17 +181,19 @@ impl First {
 impl Drop for First {
     fn drop(&mut self) {
         // What was refused in the gateway is nothing that the partner has to bear (R4).
-        if self.progress.attempts() > self.attempts {
+        if self.mark.was_sent() {
             self.budget.deposit();
         }
     }
 }
 
-/// Why an attempt is repeated: the answer's status, or what happened instead of one.
-fn reason(error: &Error) -> String {
-    match error.http_status() {
-        Some(status) => status.as_u16().to_string(),
-        None => kind_name(error.kind()).to_owned(),
+// === impl Given ===
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        if !self.repeat.was_made() {
+            self.budget.put_back(self.withdrawn);
+        }
     }
 }
 

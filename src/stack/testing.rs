@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,7 +34,11 @@ use crate::telemetry::metrics::Metrics;
 
 /// What the tests of one layer lend to it.
 pub(crate) async fn context() -> Context {
-    let clock = Clock::from_fn(|| Timestamp::from_second(1_000).unwrap());
+    context_at(Clock::from_fn(|| Timestamp::from_second(1_000).unwrap())).await
+}
+
+/// The same with a time of day that the test sets, in the store as well.
+pub(crate) async fn context_at(clock: Clock) -> Context {
     Context {
         store: store(clock.clone()).await,
         retention: Retention::default(),
@@ -220,6 +225,10 @@ pub(crate) enum Act {
     Send(Vec<u8>),
     /// Sends this after some time, and reads the next request.
     SendLate(Duration, Vec<u8>),
+    /// Sends this when it is told to, and reads the next request.
+    SendWhen(Arc<Notify>, Vec<u8>),
+    /// Sends one after the other, each seen by itself, and reads the next request.
+    SendInParts(Vec<Vec<u8>>),
     /// Sends this and closes the connection.
     SendAndClose(Vec<u8>),
     /// Sends this, and then nothing.
@@ -283,6 +292,15 @@ async fn serve(
                 tokio::time::sleep(time).await;
                 stream.write_all(&bytes).await.unwrap();
             }
+            Act::SendWhen(told, bytes) => {
+                told.notified().await;
+                stream.write_all(&bytes).await.unwrap();
+            }
+            Act::SendInParts(parts) => {
+                if send_in_parts(&mut stream, &parts).await.is_err() {
+                    return;
+                }
+            }
             Act::SendAndClose(bytes) => return stream.write_all(&bytes).await.unwrap(),
             Act::SendAndStall(bytes) => {
                 stream.write_all(&bytes).await.unwrap();
@@ -297,6 +315,17 @@ async fn serve(
             }
         }
     }
+}
+
+/// Fails when nobody reads any more.
+async fn send_in_parts(stream: &mut TcpStream, parts: &[Vec<u8>]) -> std::io::Result<()> {
+    // Else a part waits until the one before is acknowledged, and both are read together.
+    stream.set_nodelay(true)?;
+    for part in parts {
+        stream.write_all(part).await?;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }
 
 async fn receive(stream: &mut TcpStream) -> Option<Request> {
@@ -316,8 +345,10 @@ async fn receive(stream: &mut TcpStream) -> Option<Request> {
     let size = request.header("content-length").map_or(0, |size| size.parse().unwrap());
     while body.len() < size {
         let mut part = [0; 4096];
-        let read = stream.read(&mut part).await.unwrap();
-        body.extend_from_slice(&part[..read]);
+        match stream.read(&mut part).await {
+            Ok(0) | Err(_) => return None,
+            Ok(read) => body.extend_from_slice(&part[..read]),
+        }
     }
     Some(Request { body: String::from_utf8(body).unwrap(), ..request })
 }

@@ -17,7 +17,9 @@ use crate::credentials::{Client, KeyPair};
 use crate::error::{Kind, Outcome};
 use crate::operation::Credential;
 use crate::partner::TokenState;
+use crate::telemetry::metrics::Format;
 
+mod cancelled;
 mod grants;
 mod late;
 mod log;
@@ -29,6 +31,7 @@ struct Setting {
     tasks: TaskTracker,
     stopping: CancellationToken,
     status: Arc<Status>,
+    metrics: Metrics,
 }
 
 /// The stack before a server that does what `script` says.
@@ -46,8 +49,8 @@ async fn given(script: impl Fn(&Request, usize) -> Act + Send + Sync + 'static) 
     });
     let context = Context { clock, ..testing::context().await };
     let Built { stack, .. } = build(Arc::new(Example), settings, &context).unwrap();
-    let Context { tasks, stopping, status, .. } = context;
-    Setting { server, stack, tasks, stopping, status }
+    let Context { tasks, stopping, status, metrics, .. } = context;
+    Setting { server, stack, tasks, stopping, status, metrics }
 }
 
 impl Setting {
@@ -128,6 +131,10 @@ async fn o4_a_second_refusal_is_final_and_costs_no_more_tokens() {
         assert_eq!(error.host(), Some("127.0.0.1"));
     }
     assert_eq!(setting.server.requests_to("/token").len(), 2);
+    // The attempt with the second token was one more.
+    let page = setting.metrics.page(Format::OpenMetrics).unwrap();
+    let line = r#"partner_gateway_retries_total{partner="example",reason="401"} 1"#;
+    assert!(page.lines().any(|found| found == line), "{page}");
 }
 
 #[tokio::test]

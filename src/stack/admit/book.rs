@@ -1,22 +1,23 @@
-//! Who may send, decided under one lock: the lanes of a partner, its slots, and the places
-//! of those who wait.
+//! Who may send, decided under one lock: the lanes of a partner (`lane`), its slots
+//! (`slot_line`), and the places of those who wait (`places`).
 //!
 //! Nothing here waits. A call enters, takes steps until it is let through or refused, and
 //! leaves; each step says what it is to wait for. So the rules are in one place, and a
 //! call that is dropped anywhere has only to leave.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::lane::{Lane, Owner, Refusal, Rules, Waiter};
-use super::queue::Queue;
-use super::slots::{Felt, Slots};
+use super::gate::opens_after;
+use super::lane::{Lane, Owner, Rules};
+use super::places::Places;
+use super::slot_line::SlotLine;
+use super::slots::Felt;
 use super::snapshot::Counts;
+use super::waiter::{Refusal, Waiter};
 use crate::callers::Caller;
 use crate::partner::Quota;
 use crate::stack::Concurrency;
@@ -68,14 +69,10 @@ pub(super) enum Refused {
 #[derive(Debug)]
 pub(super) struct Book {
     pub(super) lanes: HashMap<Owner, Lane>,
-    pub(super) slots: Slots,
-    /// Those who have their lane's turn and wait for a slot.
-    for_slot: Queue<Arc<Waiter>>,
-    /// Until when the partner serves nobody, as it said last.
+    pub(super) slots: SlotLine,
+    pub(super) places: Places,
+    /// Until when the partner serves nobody, as it has said.
     unavailable_until: Option<Instant>,
-    /// How many places each caller has, by name.
-    places: HashMap<String, u64>,
-    pub(super) waiting: usize,
     pub(super) counts: Counts,
     last_id: u64,
 }
@@ -86,11 +83,9 @@ impl Book {
     pub(super) fn new(bounds: Concurrency) -> Self {
         Self {
             lanes: HashMap::new(),
-            slots: Slots::new(bounds),
-            for_slot: Queue::default(),
+            slots: SlotLine::new(bounds),
+            places: Places::default(),
             unavailable_until: None,
-            places: HashMap::new(),
-            waiting: 0,
             counts: Counts::default(),
             last_id: 0,
         }
@@ -110,14 +105,7 @@ impl Book {
             return Err(Refusal::Overloaded);
         }
         self.last_id += 1;
-        let waiter = Arc::new(Waiter {
-            id: self.last_id,
-            caller: caller.clone(),
-            last_call,
-            wakes: Notify::new(),
-            is_seated: AtomicBool::new(false),
-            refusal: OnceLock::new(),
-        });
+        let waiter = Waiter::new(self.last_id, owner, caller, last_call);
         let closed = self.unavailable_until;
         let lane = self.lanes.entry(owner.clone()).or_insert_with(|| Lane::new(closed));
         if lane.turn.is_none() {
@@ -132,17 +120,11 @@ impl Book {
     }
 
     /// What a call that has entered does next.
-    pub(super) fn step(
-        &mut self,
-        owner: &Owner,
-        waiter: &Arc<Waiter>,
-        rules: Rules<'_>,
-        now: Instant,
-    ) -> Step {
-        if let Some(refusal) = waiter.refusal.get() {
-            return Step::Refused(*refusal);
+    pub(super) fn step(&mut self, waiter: &Arc<Waiter>, rules: Rules<'_>, now: Instant) -> Step {
+        if let Some(refusal) = waiter.refusal() {
+            return Step::Refused(refusal);
         }
-        let Some(lane) = self.lanes.get_mut(owner) else {
+        let Some(lane) = self.lanes.get_mut(&waiter.owner) else {
             return Step::Refused(Refusal::Overloaded);
         };
         let (has_turn, ahead) = (lane.is_turn_of(waiter), lane.ahead_of(waiter));
@@ -151,11 +133,12 @@ impl Book {
         if earliest > now.max(waiter.last_call) {
             return self.refused(waiter, Refusal::RateLimited(earliest - now));
         }
-        if has_turn && earliest <= now && self.take_slot(waiter, rules) {
-            return self.sent(owner, waiter, rules, now);
+        let bounds = rules.limits.concurrency;
+        if has_turn && earliest <= now && self.slots.take(waiter, bounds) {
+            return self.sent(waiter, rules, now);
         }
         if earliest > now {
-            self.leave_slot_line(waiter, rules);
+            self.slots.leave(waiter, bounds);
         }
         if now >= waiter.last_call || !self.seat(waiter, rules) {
             return self.refused(waiter, Refusal::Overloaded);
@@ -169,38 +152,38 @@ impl Book {
     /// is when the next request is due.
     pub(super) fn granted(
         &mut self,
-        owner: &Owner,
-        waiter: &Arc<Waiter>,
+        waiter: &Waiter,
         ahead: Duration,
         rules: Rules<'_>,
         now: Instant,
     ) -> bool {
-        let Some(lane) = self.lanes.get_mut(owner) else { return false };
-        let may_go = waiter.refusal.get().is_none() && lane.gate.opens(now, 0) <= now;
+        let Some(lane) = self.lanes.get_mut(&waiter.owner) else { return false };
+        let may_go = waiter.refusal().is_none() && lane.gate.opens(now, 0) <= now;
         lane.told(ahead, now);
         if may_go {
-            self.go(owner, waiter, rules, now)
+            self.go(waiter, rules, now)
         } else {
-            self.denied(owner, None, rules, now)
+            self.give_back(waiter, None, rules, now)
         }
         may_go
     }
 
-    /// Replicas have used up the quota, or cannot be asked: the slot is given back.
-    pub(super) fn denied(
+    /// The slot of a call that does not go is given back: replicas have used up the quota,
+    /// with the next request due in `ahead`, or cannot be asked, or the call is gone.
+    pub(super) fn give_back(
         &mut self,
-        owner: &Owner,
+        waiter: &Waiter,
         ahead: Option<Duration>,
         rules: Rules<'_>,
         now: Instant,
     ) {
-        if let Some(lane) = self.lanes.get_mut(owner) {
+        if let Some(lane) = self.lanes.get_mut(&waiter.owner) {
             lane.in_flight = lane.in_flight.saturating_sub(1);
             if let Some(ahead) = ahead {
                 lane.told(ahead, now);
             }
         }
-        self.release(Felt::Nothing, rules);
+        self.slots.release(Felt::Nothing, rules.limits.concurrency);
     }
 
     /// A request is over.
@@ -221,14 +204,14 @@ impl Book {
         } else if told.refused.is_some() || told.quota.is_some() {
             self.refuse_hopeless(owner, rules, now);
         }
-        self.release(told.felt, rules);
+        self.slots.release(told.felt, rules.limits.concurrency);
     }
 
     /// A call has gone or is given up: what it held is passed on.
-    pub(super) fn leave(&mut self, owner: &Owner, waiter: &Arc<Waiter>, rules: Rules<'_>) {
-        self.unseat(waiter);
-        self.leave_slot_line(waiter, rules);
-        let Some(lane) = self.lanes.get_mut(owner) else { return };
+    pub(super) fn leave(&mut self, waiter: &Waiter, rules: Rules<'_>) {
+        self.places.take_back(waiter);
+        self.slots.leave(waiter, rules.limits.concurrency);
+        let Some(lane) = self.lanes.get_mut(&waiter.owner) else { return };
         if lane.is_turn_of(waiter) {
             lane.next_turn();
         } else {
@@ -237,33 +220,49 @@ impl Book {
     }
 
     /// The call that has the turn has a slot, and its time has come.
-    fn sent(
-        &mut self,
-        owner: &Owner,
-        waiter: &Arc<Waiter>,
-        rules: Rules<'_>,
-        now: Instant,
-    ) -> Step {
-        if let Some(lane) = self.lanes.get_mut(owner) {
+    fn sent(&mut self, waiter: &Waiter, rules: Rules<'_>, now: Instant) -> Step {
+        if let Some(lane) = self.lanes.get_mut(&waiter.owner) {
             lane.in_flight += 1;
         }
         if rules.counts_together && rules.limits.rate.is_some() {
             return Step::Ask;
         }
-        self.go(owner, waiter, rules, now);
+        self.go(waiter, rules, now);
         Step::Go
     }
 
-    fn go(&mut self, owner: &Owner, waiter: &Arc<Waiter>, rules: Rules<'_>, now: Instant) {
+    fn go(&mut self, waiter: &Waiter, rules: Rules<'_>, now: Instant) {
         self.counts.admitted += 1;
-        if let Some(lane) = self.lanes.get_mut(owner) {
+        if let Some(lane) = self.lanes.get_mut(&waiter.owner) {
             lane.pass(rules, now);
         }
-        self.leave(owner, waiter, rules);
+        self.leave(waiter, rules);
     }
 
-    fn refused(&mut self, waiter: &Arc<Waiter>, refusal: Refusal) -> Step {
-        self.unseat(waiter);
+    /// Gives a place to a call that has to wait; `false` if there is none for it.
+    fn seat(&mut self, waiter: &Waiter, rules: Rules<'_>) -> bool {
+        let is_full = self.places.taken() >= rules.limits.max_waiting;
+        if !waiter.is_seated() && is_full && !self.make_room(&waiter.caller) {
+            return false;
+        }
+        self.places.give(waiter);
+        true
+    }
+
+    /// Refuses the newest call of a caller that has more places for its share than `caller`
+    /// would. Who has the turn keeps it.
+    fn make_room(&mut self, caller: &Caller) -> bool {
+        let newest = self.lanes.values().flat_map(|lane| lane.queue.newest());
+        let Some(waiter) = self.places.most_for_its_share(caller, newest) else { return false };
+        if let Some(lane) = self.lanes.get_mut(&waiter.owner) {
+            lane.queue.remove(&waiter.caller, waiter.id);
+        }
+        self.refused(&waiter, Refusal::Overloaded);
+        true
+    }
+
+    fn refused(&mut self, waiter: &Waiter, refusal: Refusal) -> Step {
+        self.places.take_back(waiter);
         if waiter.refuse(refusal) {
             self.count(refusal);
         }
@@ -287,10 +286,10 @@ impl Book {
 
     /// A partner that serves nobody has its gate closed for every account.
     fn close_all(&mut self, pause: Duration, rules: Rules<'_>, now: Instant, jitter: f64) {
-        for lane in self.lanes.values_mut() {
-            let until = lane.gate.close(pause, now, jitter);
-            self.unavailable_until = self.unavailable_until.max(Some(until));
-        }
+        // What an account was told of its own quota is nothing to those that come.
+        let until = opens_after(pause, now, jitter);
+        self.unavailable_until = self.unavailable_until.max(Some(until));
+        self.lanes.values_mut().for_each(|lane| lane.gate.close_until(until));
         let owners: Vec<_> = self.lanes.keys().cloned().collect();
         owners.iter().for_each(|owner| self.refuse_hopeless(owner, rules, now));
     }
@@ -303,95 +302,6 @@ impl Book {
         }
         self.lanes.retain(|owner, lane| owner.is_none() || !lane.is_idle(now));
         !is_full(&self.lanes)
-    }
-}
-
-// Slots: those who have the turn of a lane take them, by the share of their callers.
-impl Book {
-    fn take_slot(&mut self, waiter: &Arc<Waiter>, rules: Rules<'_>) -> bool {
-        let free = self.slots.free(rules.limits.concurrency);
-        if !self.for_slot.contains(&waiter.caller, waiter.id) {
-            self.for_slot.push(&waiter.caller, waiter.id, Arc::clone(waiter));
-        }
-        let before = self.for_slot.ahead_of(&waiter.caller, waiter.id);
-        let is_let = usize::try_from(free).is_ok_and(|free| before < free);
-        if is_let {
-            self.for_slot.take(&waiter.caller, waiter.id);
-            self.slots.take();
-            self.call_for_slots(rules);
-        }
-        is_let
-    }
-
-    fn leave_slot_line(&mut self, waiter: &Arc<Waiter>, rules: Rules<'_>) {
-        self.for_slot.remove(&waiter.caller, waiter.id);
-        self.call_for_slots(rules);
-    }
-
-    fn release(&mut self, felt: Felt, rules: Rules<'_>) {
-        self.slots.release(felt, rules.limits.concurrency);
-        self.call_for_slots(rules);
-    }
-
-    /// Calls as many as there are free slots.
-    fn call_for_slots(&self, rules: Rules<'_>) {
-        let free = usize::try_from(self.slots.free(rules.limits.concurrency)).unwrap_or_default();
-        self.for_slot.iter().take(free).for_each(|waiter| waiter.wakes.notify_one());
-    }
-}
-
-// Places: bounded, and where there are too few, whoever has the most for its share has to
-// give one up.
-impl Book {
-    /// Gives a place to a call that has to wait; `false` if there is none for it.
-    fn seat(&mut self, waiter: &Arc<Waiter>, rules: Rules<'_>) -> bool {
-        if waiter.is_seated.load(Ordering::Relaxed) {
-            return true;
-        }
-        if self.waiting >= rules.limits.max_waiting && !self.make_room(&waiter.caller) {
-            return false;
-        }
-        waiter.is_seated.store(true, Ordering::Relaxed);
-        self.waiting += 1;
-        *self.places.entry(waiter.caller.name().to_owned()).or_default() += 1;
-        true
-    }
-
-    fn unseat(&mut self, waiter: &Waiter) {
-        if !waiter.unseat() {
-            return;
-        }
-        self.waiting = self.waiting.saturating_sub(1);
-        let name = waiter.caller.name();
-        if let Some(places) = self.places.get_mut(name) {
-            *places = places.saturating_sub(1);
-            if *places == 0 {
-                self.places.remove(name);
-            }
-        }
-    }
-
-    /// Refuses the newest call of the caller that has the most places for its share, unless
-    /// that would be `caller` itself. Who has the turn keeps it.
-    fn make_room(&mut self, caller: &Caller) -> bool {
-        let weight = |caller: &Caller, more: u64| {
-            let places = self.places.get(caller.name()).copied().unwrap_or_default();
-            (places + more).saturating_mul(1 << 20) / u64::from(caller.share())
-        };
-        let own = weight(caller, 1);
-        let newest = self.lanes.iter().flat_map(|(owner, lane)| {
-            lane.queue.newest().map(move |waiter| (weight(&waiter.caller, 0), waiter, owner))
-        });
-        let heavier = newest
-            .filter(|(weight, waiter, _)| *weight > own && waiter.caller.name() != caller.name())
-            .max_by_key(|(weight, waiter, _)| (*weight, waiter.id));
-        let Some((_, waiter, owner)) = heavier else { return false };
-        let (owner, waiter) = (owner.clone(), Arc::clone(waiter));
-        if let Some(lane) = self.lanes.get_mut(&owner) {
-            lane.queue.remove(&waiter.caller, waiter.id);
-        }
-        self.refused(&waiter, Refusal::Overloaded);
-        true
     }
 }
 

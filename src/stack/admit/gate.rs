@@ -83,7 +83,7 @@ impl Gate {
             let factor = 2_u32.checked_pow(repeated).unwrap_or(u32::MAX);
             FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
         });
-        self.close(pause, now, jitter);
+        self.close_until(opens_after(pause, now, jitter));
     }
 
     /// Notes that a request that was sent at `begun` was not refused.
@@ -103,7 +103,7 @@ impl Gate {
         let left = quota.remaining.saturating_sub(u64::from(in_flight));
         let is_low = quota.limit.is_some_and(|limit| left.saturating_mul(LOW) <= limit);
         if quota.remaining == 0 {
-            self.close(quota.reset, now, jitter);
+            self.close_until(opens_after(quota.reset, now, jitter));
         } else if is_low || left == 0 {
             // Those that are open may be counted already: their answers will tell.
             let interval = quota.reset / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
@@ -113,18 +113,9 @@ impl Gate {
         }
     }
 
-    /// Closes the gate for `pause` and a little more; until when it is closed.
-    pub(super) fn close(&mut self, pause: Duration, now: Instant, jitter: f64) -> Instant {
-        let pause = pause.min(LONGEST_CLOSED);
-        let late = pause.mul_f64(JITTER * jitter.clamp(0.0, 1.0));
-        self.close_until(later(now, pause.saturating_add(late).min(LONGEST_CLOSED)))
-    }
-
     /// Closes the gate until then, or for longer if it is already.
-    pub(super) fn close_until(&mut self, until: Instant) -> Instant {
-        let until = self.closed_until.map_or(until, |earlier| earlier.max(until));
-        self.closed_until = Some(until);
-        until
+    pub(super) fn close_until(&mut self, until: Instant) {
+        self.closed_until = self.closed_until.max(Some(until));
     }
 
     /// How long it is closed for, from now.
@@ -148,6 +139,14 @@ impl Gate {
         let is_refusing = self.refused.is_some_and(|(last, _)| now < later(last, LONGEST_PAUSE));
         !is_refusing && self.closed_for(now).is_none() && self.interval(now).is_none()
     }
+}
+
+/// When a gate opens that is closed for `pause`: then or a little later. `jitter` is between
+/// 0 and 1.
+pub(super) fn opens_after(pause: Duration, now: Instant, jitter: f64) -> Instant {
+    let pause = pause.min(LONGEST_CLOSED);
+    let late = pause.mul_f64(JITTER * jitter.clamp(0.0, 1.0));
+    later(now, pause.saturating_add(late).min(LONGEST_CLOSED))
 }
 
 #[cfg(test)]

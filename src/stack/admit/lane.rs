@@ -1,19 +1,16 @@
 //! One quota of a partner: who waits for it, who has the turn, and when the next request
 //! may be sent.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::book::{Refused, Told};
 use super::gate::Gate;
 use super::gcra::{Gcra, Tempo};
 use super::queue::Queue;
-use crate::callers::Caller;
-use crate::error::{Error, Kind, Outcome};
+use super::waiter::Waiter;
 use crate::stack::Limits;
 
 /// Whose quota it is: a sub-account's, or the partner account's own.
@@ -25,31 +22,6 @@ pub(super) struct Rules<'a> {
     pub(super) limits: &'a Limits,
     /// Whether replicas count together.
     pub(super) counts_together: bool,
-}
-
-/// A call that asks for its turn.
-#[derive(Debug)]
-pub(super) struct Waiter {
-    /// The order of arrival.
-    pub(super) id: u64,
-    pub(super) caller: Caller,
-    /// When it has to go at the latest.
-    pub(super) last_call: Instant,
-    /// Tells it to look again.
-    pub(super) wakes: Notify,
-    /// Whether it takes one of the places of those who wait.
-    pub(super) is_seated: AtomicBool,
-    /// Why it is not let through, once somebody else found that out.
-    pub(super) refusal: OnceLock<Refusal>,
-}
-
-/// Why a call is not let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// The quota is used up for longer than the call can wait: for so long.
-    RateLimited(Duration),
-    /// There is no room.
-    Overloaded,
 }
 
 /// A quota, and those who wait for it.
@@ -199,32 +171,5 @@ impl Rules<'_> {
     /// How fast this replica may send without asking the others.
     fn share(&self) -> Option<Tempo> {
         self.limits.rate.map(|rate| Tempo::share(rate, self.limits.replicas))
-    }
-}
-
-// === impl Waiter ===
-
-impl Waiter {
-    /// Refuses it, whatever it is waiting for; says whether it was not refused before.
-    pub(super) fn refuse(&self, refusal: Refusal) -> bool {
-        self.wakes.notify_one();
-        self.refusal.set(refusal).is_ok()
-    }
-
-    /// Gives up its place; says whether it had one.
-    pub(super) fn unseat(&self) -> bool {
-        self.is_seated.swap(false, Ordering::Relaxed)
-    }
-}
-
-// === impl Refusal ===
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        let kind = match refusal {
-            Refusal::RateLimited(retry_after) => Kind::RateLimited { retry_after },
-            Refusal::Overloaded => Kind::Overloaded,
-        };
-        Error::new(kind, Outcome::NotSent)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Additive increase, multiplicative decrease: while answers come and half of the slots
 //! are in use there is one slot more for each, and a tenth fewer for each request that the
-//! partner leaves unanswered or cannot serve. So one slow partner takes a bounded part of
+//! partner leaves unanswered, for a second at least, or cannot serve. So one slow partner takes a bounded part of
 //! the gateway, and the least when it is slowest.
 
 use crate::stack::Concurrency;

@@ -1,7 +1,8 @@
 //! The waiting for a turn, and what a call holds once it has had it.
 //!
 //! [`Book`] decides; here calls wait for what it says, and give back what they hold
-//! whenever and wherever they are dropped.
+//! whenever and wherever they are dropped. Nobody waits for a partner that is left alone:
+//! the turn would be spent, and counted, for a call that is refused right after.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,14 +11,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::book::{Book, Step, Told};
-use super::lane::{Lane, Owner, Rules, Waiter};
+use super::lane::{Lane, Owner, Rules};
 use super::shared::{Asked, Shared};
 use super::slots::Felt;
 use super::snapshot::{LaneSnapshot, Snapshot};
+use super::waiter::Waiter;
 use crate::error::{Error, Kind, Outcome};
+use crate::operation::Effect;
 use crate::random::Random;
-use crate::stack::exchange::{Exchange, Phase, Progress};
-use crate::stack::{Limits, Tunable};
+use crate::stack::exchange::{Exchange, Mark, Phase};
+use crate::stack::{Breakers, Limits, Tunable};
 use crate::telemetry::spans;
 
 /// The turns of one partner's calls. Clones share them.
@@ -29,6 +32,7 @@ struct Inner {
     book: Mutex<Book>,
     limits: Tunable,
     shared: Option<Shared>,
+    breakers: Breakers,
     random: Random,
     stopping: CancellationToken,
 }
@@ -36,8 +40,8 @@ struct Inner {
 /// A call that has asked for its turn. When it is dropped it stands in nobody's way.
 struct Ticket {
     turns: Turns,
-    owner: Owner,
     waiter: Arc<Waiter>,
+    effect: Effect,
     /// The slot that it has while it asks other replicas.
     has_slot: bool,
 }
@@ -46,11 +50,8 @@ struct Ticket {
 pub(super) struct Slot {
     turns: Turns,
     owner: Owner,
-    progress: Progress,
-    /// The call's attempts before this one.
-    attempts: u32,
+    mark: Mark,
     begun: Instant,
-    deadline: Instant,
     is_over: bool,
 }
 
@@ -60,20 +61,21 @@ impl Turns {
     pub(super) fn new(
         limits: Tunable,
         shared: Option<Shared>,
+        breakers: Breakers,
         random: Random,
         stopping: CancellationToken,
     ) -> Self {
         let book = Mutex::new(Book::new(limits.get().concurrency));
-        Self(Arc::new(Inner { book, limits, shared, random, stopping }))
+        Self(Arc::new(Inner { book, limits, shared, breakers, random, stopping }))
     }
 
     /// Waits until the call may be sent.
     ///
     /// # Errors
-    /// [`Kind::RateLimited`], [`Kind::Overloaded`] and [`Kind::ShuttingDown`]; nothing was
-    /// sent.
-    pub(super) async fn turn(&self, owner: Owner, exchange: &Exchange) -> Result<Slot, Error> {
-        let (progress, deadline) = (&exchange.progress, exchange.call.deadline);
+    /// [`Kind::RateLimited`], [`Kind::Overloaded`], [`Kind::CircuitOpen`] and
+    /// [`Kind::ShuttingDown`]; nothing was sent.
+    pub(super) async fn turn(&self, owner: &Owner, exchange: &Exchange) -> Result<Slot, Error> {
+        let progress = &exchange.progress;
         let (mut ticket, first) = self.enter(owner, exchange)?;
         match first {
             Step::Go => {}
@@ -83,7 +85,7 @@ impl Turns {
                 ticket.wait(first).instrument(spans::queue()).await?;
             }
         }
-        Ok(ticket.slot(progress, deadline))
+        Ok(ticket.slot(progress.mark()))
     }
 
     /// How calls get their turns just now.
@@ -102,7 +104,7 @@ impl Turns {
             let mut lanes: Vec<_> = book.lanes.iter().map(lane).collect();
             lanes.sort_by(|a, b| a.account.cmp(&b.account));
             Snapshot {
-                waiting: book.waiting,
+                waiting: book.places.taken(),
                 in_flight: book.slots.taken(),
                 concurrency: book.slots.limit(rules.limits.concurrency),
                 counts: book.counts,
@@ -112,18 +114,20 @@ impl Turns {
         })
     }
 
-    fn enter(&self, owner: Owner, exchange: &Exchange) -> Result<(Ticket, Step), Error> {
+    fn enter(&self, owner: &Owner, exchange: &Exchange) -> Result<(Ticket, Step), Error> {
         let call = &exchange.call;
+        let effect = call.operation.effect;
+        self.0.breakers.check(effect)?;
         let (waiter, first) = self.with(|book, rules, now| {
             let min_time = rules.limits.retry.min_time;
             let last_call = call.deadline.checked_sub(min_time).unwrap_or(now);
-            let waiter = book.enter(&owner, &call.caller, last_call, rules, now)?;
-            let first = book.step(&owner, &waiter, rules, now);
+            let waiter = book.enter(owner, &call.caller, last_call, rules, now)?;
+            let first = book.step(&waiter, rules, now);
             Ok::<_, Error>((waiter, first))
         })?;
         let turns = self.clone();
         let has_slot = first == Step::Ask;
-        Ok((Ticket { turns, owner, waiter, has_slot }, first))
+        Ok((Ticket { turns, waiter, effect, has_slot }, first))
     }
 
     fn counts_together(&self) -> bool {
@@ -152,6 +156,7 @@ impl Ticket {
                 Step::Ask => {}
                 Step::Wait(then) => self.until(then).await?,
             }
+            self.turns.0.breakers.check(self.effect)?;
             step = self.step();
         }
     }
@@ -160,6 +165,7 @@ impl Ticket {
         tokio::select! {
             () = self.waiter.wakes.notified() => Ok(()),
             () = sleep_until(then) => Ok(()),
+            () = self.turns.0.breakers.until_refused(self.effect) => Ok(()),
             () = self.turns.0.stopping.cancelled() => {
                 Err(Error::new(Kind::ShuttingDown, Outcome::NotSent))
             }
@@ -167,8 +173,8 @@ impl Ticket {
     }
 
     fn step(&mut self) -> Step {
-        let Self { turns, owner, waiter, .. } = self;
-        let step = turns.with(|book, rules, now| book.step(owner, waiter, rules, now));
+        let Self { turns, waiter, .. } = self;
+        let step = turns.with(|book, rules, now| book.step(waiter, rules, now));
         self.has_slot = step == Step::Ask;
         step
     }
@@ -177,46 +183,39 @@ impl Ticket {
     async fn ask(&mut self) -> bool {
         let rate = self.turns.0.limits.get().rate;
         let asked = match (&self.turns.0.shared, rate) {
-            (Some(shared), Some(rate)) => shared.take(&self.owner, rate).await,
+            (Some(shared), Some(rate)) => shared.take(&self.waiter.owner, rate).await,
             _ => Asked::Away,
         };
         self.has_slot = false;
-        let Self { turns, owner, waiter, .. } = self;
+        let Self { turns, waiter, .. } = self;
         turns.with(|book, rules, now| match asked {
-            Asked::Granted(ahead) => book.granted(owner, waiter, ahead, rules, now),
+            Asked::Granted(ahead) => book.granted(waiter, ahead, rules, now),
             Asked::Denied(ahead) => {
-                book.denied(owner, Some(ahead), rules, now);
+                book.give_back(waiter, Some(ahead), rules, now);
                 false
             }
             Asked::Away => {
-                book.denied(owner, None, rules, now);
+                book.give_back(waiter, None, rules, now);
                 false
             }
         })
     }
 
     /// What it has once it may go.
-    fn slot(&self, progress: &Progress, deadline: Instant) -> Slot {
-        Slot {
-            turns: self.turns.clone(),
-            owner: self.owner.clone(),
-            progress: progress.clone(),
-            attempts: progress.attempts(),
-            begun: Instant::now(),
-            deadline,
-            is_over: false,
-        }
+    fn slot(&self, mark: Mark) -> Slot {
+        let (turns, owner) = (self.turns.clone(), self.waiter.owner.clone());
+        Slot { turns, owner, mark, begun: Instant::now(), is_over: false }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let Self { turns, owner, waiter, has_slot } = self;
+        let Self { turns, waiter, has_slot, .. } = self;
         turns.with(|book, rules, now| {
             if *has_slot {
-                book.denied(owner, None, rules, now);
+                book.give_back(waiter, None, rules, now);
             }
-            book.leave(owner, waiter, rules);
+            book.leave(waiter, rules);
         });
     }
 }
@@ -248,9 +247,7 @@ impl Drop for Slot {
         }
         // A caller that goes away says nothing of the partner; a deadline does, if it was
         // the partner that was waited for.
-        let was_sent = self.progress.attempts() > self.attempts;
-        let felt =
-            if was_sent && Instant::now() >= self.deadline { Felt::Weak } else { Felt::Nothing };
+        let felt = if self.mark.has_run_out() { Felt::Weak } else { Felt::Nothing };
         let begun = self.begun;
         self.end(Told { begun, felt, refused: None, is_accepted: false, quota: None });
     }

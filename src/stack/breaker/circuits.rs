@@ -11,12 +11,14 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::circuit::{Circuit, Kind, Position, Ticket, Verdict};
+use super::left_alone;
 use super::window::Counts;
+use crate::error::Error;
 use crate::operation::Effect;
 use crate::random::Random;
 use crate::stack::limits::{Breaker, Tunable};
 
-/// How long writes wait for a caller's read before the gateway makes one itself.
+/// How long the gateway waits for a caller's read before it makes one itself.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The classes, in the order in which they are told.
@@ -92,8 +94,27 @@ impl Breakers {
         Self(Arc::new(Shared { partner, limits, random, circuits, opened }))
     }
 
+    /// Whether a call of this class would pass just now.
+    ///
+    /// # Errors
+    /// What it would be told if not.
+    pub(in crate::stack) fn check(&self, effect: Effect) -> Result<(), Error> {
+        self.refusal(effect).map_or(Ok(()), |retry_after| Err(left_alone(retry_after)))
+    }
+
+    /// Returns as soon as calls of this class do not pass.
+    pub(in crate::stack) async fn until_refused(&self, effect: Effect) {
+        loop {
+            let opened = self.0.opened.notified();
+            if self.refusal(effect).is_some() {
+                return;
+            }
+            opened.await;
+        }
+    }
+
     /// For how long a call of this class would be refused just now; `None` if it would pass.
-    pub(in crate::stack) fn refusal(&self, effect: Effect) -> Option<Duration> {
+    fn refusal(&self, effect: Effect) -> Option<Duration> {
         self.change(|circuits, now, rules| {
             circuits.of(effect).refusal(now).filter(|_| rules.is_enabled)
         })
@@ -129,8 +150,9 @@ impl Breakers {
         self.look().iter().all(|look| look.position == Standing::Closed)
     }
 
-    /// Returns when writes have waited for a read and no caller has made one: the gateway
-    /// has to, for they would wait forever at a partner that is only written to.
+    /// Returns when a circuit has waited for a read and no caller has made one: the gateway
+    /// has to, for writes would wait forever at a partner that is only written to, and one
+    /// that nobody reads from would count as failing for as long.
     pub(crate) async fn wants_read(&self) {
         loop {
             let opened = self.0.opened.notified();
@@ -146,9 +168,9 @@ impl Breakers {
     fn next_read(&self) -> Option<Instant> {
         self.change(|circuits, _, _| {
             let writes = [circuits.idempotent.until(), circuits.write_once.until()];
-            let first = writes.into_iter().flatten().min()?;
             // While reads do not pass either there is no use in one.
-            Some(circuits.read.until().map_or(first, |until| until.max(first)) + PATIENCE)
+            let first = circuits.read.until().or_else(|| writes.into_iter().flatten().min())?;
+            Some(first + PATIENCE)
         })
     }
 

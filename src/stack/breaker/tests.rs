@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::HeaderMap;
+use tokio::time::Instant;
 use tower::{ServiceExt as _, service_fn};
 
 use super::*;
@@ -120,7 +121,7 @@ impl Setting {
     }
 
     fn is_open(&self) -> bool {
-        self.breakers.refusal(Effect::Read).is_some()
+        self.breakers.check(Effect::Read).is_err()
     }
 }
 

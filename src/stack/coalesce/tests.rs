@@ -58,6 +58,14 @@ impl Setting {
         self.stack.clone().oneshot(Exchange::new(call))
     }
 
+    /// The model with this much time.
+    fn with_time(
+        &self,
+        time: Duration,
+    ) -> impl Future<Output = Result<Reply, Error>> + Send + 'static {
+        self.call(Call { deadline: Instant::now() + time, ..self.model.clone() })
+    }
+
     fn counts(&self) -> (u32, u32) {
         let Counted { begun, ended } = &self.partner;
         (begun.load(Ordering::SeqCst), ended.load(Ordering::SeqCst))
@@ -180,19 +188,33 @@ async fn g16_those_with_time_left_when_the_firsts_is_over_make_the_call_anew() {
     assert_eq!(progress.attempts(), 1, "of the call whose answer it is");
 }
 
-/// The first's time was too short for its turn, which says nothing of the others'.
+/// The first's time was too short for its turn, which says nothing of the others' if they
+/// have time for it. With a wait of five seconds, told after three, one needs more than eight.
 #[tokio::test(start_paused = true)]
-async fn g16_a_refusal_for_the_firsts_short_time_is_not_told_to_those_with_more() {
-    let setting = Setting::new(|| Err(Error::new(Kind::Overloaded, Outcome::NotSent))).await;
-    let call = |seconds| {
-        let deadline = Instant::now() + seconds * SECOND;
-        setting.call(Call { deadline, ..setting.model.clone() })
+async fn g16_a_refusal_for_the_firsts_short_time_is_not_told_to_those_with_time_for_their_turn() {
+    let kind = Kind::RateLimited { retry_after: 5 * SECOND };
+    let limited = || {
+        let retry_after = 5 * SECOND;
+        Err(Error::new(Kind::RateLimited { retry_after }, Outcome::NotSent))
     };
-    let results = tokio::join!(call(4), call(10), call(10));
-    for result in [results.0, results.1, results.2] {
-        assert_eq!(result.unwrap_err().kind(), &Kind::Overloaded);
+    for (seconds, calls) in [([4, 8, 7, 6, 5], 1), ([4, 8, 9, 9, 10], 2)] {
+        let setting = Setting::new(limited).await;
+        let results = all(seconds.map(|seconds| setting.with_time(seconds * SECOND))).await;
+        for result in results {
+            assert_eq!(result.unwrap_err().kind(), &kind);
+        }
+        assert_eq!(setting.counts(), (calls, calls), "{seconds:?}");
     }
-    assert_eq!(setting.counts(), (2, 2), "and the others shared theirs");
+}
+
+/// R15: where there is no room, one request for all of them is enough.
+#[tokio::test(start_paused = true)]
+async fn r15_a_refusal_for_want_of_room_is_told_to_all_at_once() {
+    let setting = Setting::new(|| Err(Error::new(Kind::Overloaded, Outcome::NotSent))).await;
+    let begun = Instant::now();
+    let results = all((1..100).map(|more| setting.with_time((4 + more) * SECOND))).await;
+    assert!(results.iter().all(|it| it.as_ref().is_err_and(|e| e.kind() == &Kind::Overloaded)));
+    assert_eq!((setting.counts(), begun.elapsed()), ((1, 1), 3 * SECOND));
 }
 
 /// What is told when somebody's time is over before the answer is there.

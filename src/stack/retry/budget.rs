@@ -2,8 +2,9 @@
 //!
 //! When a partner fails, repeats are what keeps it down. So they are a share of the calls
 //! of the last seconds, and a few in any case: each call adds to the balance, each repeat
-//! takes one, and both are forgotten with the window. tower's `TpsBudget` counts alike,
-//! but nobody can read its balance, nor change its numbers while it is in use.
+//! takes one, until it is known not to be made, and both are forgotten with the window.
+//! tower's `TpsBudget` counts alike, but nobody can read its balance, nor change its numbers
+//! while it is in use.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +32,14 @@ pub(crate) struct Balance {
     pub(crate) repeated: u64,
     /// Repeats that were refused since the start, for nothing was left.
     pub(crate) refused: u64,
+}
+
+/// Where a repeat was counted that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Withdrawn {
+    start: Instant,
+    /// How many slices had passed since `start`.
+    passed: u128,
 }
 
 /// The last window, the newest slice of it last.
@@ -65,17 +74,27 @@ impl Budget {
     }
 
     /// Takes a repeat, if there is one.
-    pub(super) fn withdraw(&self) -> bool {
+    pub(super) fn withdraw(&self) -> Option<Withdrawn> {
         self.with(|ring, limits| {
-            let is_left = ring.left(limits) > 0;
-            if is_left {
-                ring.newest().repeats += 1;
-                ring.repeated += 1;
-            } else {
+            if ring.left(limits) == 0 {
                 ring.refused += 1;
+                return None;
             }
-            is_left
+            ring.newest().repeats += 1;
+            ring.repeated += 1;
+            Some(Withdrawn { start: ring.start, passed: ring.passed })
         })
+    }
+
+    /// Puts back one that was not made.
+    pub(super) fn put_back(&self, withdrawn: Withdrawn) {
+        self.with(|ring, _| {
+            ring.repeated = ring.repeated.saturating_sub(1);
+            // What the window has forgotten is back already.
+            if let Some(slice) = ring.slice(withdrawn) {
+                slice.repeats = slice.repeats.saturating_sub(1);
+            }
+        });
     }
 
     /// How it stands.
@@ -121,6 +140,12 @@ impl Ring {
     fn newest(&mut self) -> &mut Slice {
         let [.., newest] = &mut self.slices;
         newest
+    }
+
+    /// The slice in which a repeat was counted, while it is in the window.
+    fn slice(&mut self, Withdrawn { start, passed }: Withdrawn) -> Option<&mut Slice> {
+        let age = self.passed.checked_sub(passed).filter(|_| start == self.start)?;
+        self.slices.iter_mut().rev().nth(usize::try_from(age).ok()?)
     }
 
     fn left(&self, limits: &Retry) -> u64 {

@@ -16,6 +16,7 @@ use crate::error::{Kind, Outcome};
 use crate::operation::{Credential, Effect};
 use crate::stack::testing::{self, Example};
 use crate::stack::{Context, Limits as All, Stack, attempt, deadline, judge, trace};
+use crate::telemetry::metrics::Format;
 
 mod scenarios;
 mod storm;
@@ -53,6 +54,7 @@ struct Setting {
     limits: Tunable,
     budget: Budget,
     stopping: CancellationToken,
+    metrics: Metrics,
 }
 
 /// How a setting differs from the usual one.
@@ -92,7 +94,8 @@ async fn given_with(change: Change, acts: impl IntoIterator<Item = Act>) -> Sett
         .layer(attempt::AttemptLayer::new(example.clone(), (Arc::clone(&host), None), &context))
         .layer(judge::JudgeLayer::new(example, host, context.clock.clone()));
     let stack = BoxCloneSyncService::new(layers.service(wire(&script)));
-    Setting { stack, script, limits, budget, stopping: context.stopping }
+    let Context { stopping, metrics, .. } = context;
+    Setting { stack, script, limits, budget, stopping, metrics }
 }
 
 /// What stands between a call and its attempt.
@@ -229,6 +232,48 @@ async fn r2_a_repeat_that_is_refused_here_leaves_the_error_before_it() {
         let expected = (format!("{kind:?}"), Outcome::NotSent, 0);
         assert_eq!(told(first.call(read()).await), expected, "and is told where it is the first");
     }
+}
+
+/// R2: the budget and the counters are for repeats that were made. However one is kept from
+/// the partner, it costs nothing.
+#[tokio::test(start_paused = true)]
+async fn r2_a_repeat_that_is_not_made_is_not_counted() {
+    let counted = |setting: &Setting| {
+        let page = setting.metrics.page(Format::OpenMetrics).unwrap();
+        let line = page.lines().find(|line| line.starts_with("partner_gateway_retries_total{"));
+        line.map(str::to_owned)
+    };
+    let circuit_open = Kind::CircuitOpen { retry_after: SECOND };
+    let setting = given([status(503), Act::Refuse(circuit_open)]).await;
+    setting.call(read()).await.unwrap_err();
+    let refused = (setting.budget.balance(), counted(&setting));
+
+    let setting = given([hinted(503, "5"), ok()]).await;
+    tokio::time::timeout(SECOND, setting.call(read())).await.unwrap_err();
+    let gone = (setting.budget.balance(), counted(&setting));
+
+    let setting = given([hinted(429, "10"), ok()]).await;
+    let stop = async {
+        sleep(SECOND).await;
+        setting.stopping.cancel();
+    };
+    // The write goes on for itself, and ends when it sees the stop.
+    let (result, ()) = tokio::join!(setting.call(write()), stop);
+    result.unwrap_err();
+    sleep(SECOND).await;
+    let stopped = (setting.budget.balance(), counted(&setting));
+
+    for (balance, counted) in [refused, gone, stopped] {
+        assert_eq!((balance.left, balance.repeated, counted), (10, 0, None));
+    }
+    // One that is made counts also when its caller does not wait for its end.
+    let late = Change { latency: SECOND, ..Change::default() };
+    let setting = given_with(late, [status(503), ok()]).await;
+    tokio::time::timeout(SECOND * 3 / 2, setting.call(read())).await.unwrap_err();
+    let balance = setting.budget.balance();
+    assert_eq!((balance.left, balance.repeated), (9, 1));
+    let line = r#"partner_gateway_retries_total{partner="example",reason="503"} 1"#;
+    assert_eq!(counted(&setting).as_deref(), Some(line));
 }
 
 /// R4: the budget is for repeats.

@@ -102,6 +102,7 @@ async fn given() -> (Stack, Arc<Partner>) {
         .layer(reauthenticate::ReauthenticateLayer::new(
             Arc::clone(&authenticator),
             Tunable::new(Limits::default()),
+            &context,
         ))
         .layer(authenticate::AuthenticateLayer::new(authenticator, Arc::clone(&host), &context))
         .layer(attempt::AttemptLayer::new(example.clone(), (Arc::clone(&host), None), &context))

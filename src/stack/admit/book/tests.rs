@@ -27,18 +27,18 @@ impl Desk {
     fn enter(&mut self, caller: &Caller, patience: Duration) -> (Entered, Step) {
         let (now, rules) = (self.now, Rules { limits: &self.limits, counts_together: false });
         let waiter = self.book.enter(&None, caller, now + patience, rules, now).unwrap();
-        let step = self.book.step(&None, &waiter, rules, now);
+        let step = self.book.step(&waiter, rules, now);
         (Entered { waiter }, step)
     }
 
     fn step(&mut self, call: &Entered) -> Step {
         let rules = Rules { limits: &self.limits, counts_together: false };
-        self.book.step(&None, &call.waiter, rules, self.now)
+        self.book.step(&call.waiter, rules, self.now)
     }
 
     fn leave(&mut self, call: &Entered) {
         let rules = Rules { limits: &self.limits, counts_together: false };
-        self.book.leave(&None, &call.waiter, rules);
+        self.book.leave(&call.waiter, rules);
     }
 
     fn over(&mut self, told: Told) {
@@ -75,7 +75,10 @@ fn r15_as_many_requests_are_open_as_there_are_slots_and_the_next_goes_when_one_i
     assert_eq!(desk.step(&calls[2].0), Step::Go);
     desk.done();
     assert_eq!(desk.step(&calls[3].0), Step::Go);
-    assert_eq!((desk.book.waiting, desk.book.slots.taken(), desk.book.counts.admitted), (0, 2, 4));
+    assert_eq!(
+        (desk.book.places.taken(), desk.book.slots.taken(), desk.book.counts.admitted),
+        (0, 2, 4)
+    );
 }
 
 #[test]
@@ -85,7 +88,7 @@ fn r15_a_call_for_which_there_is_no_place_is_refused_at_once() {
     assert_eq!(steps[0].1, Step::Go);
     assert!(steps[1..3].iter().all(|(_, step)| matches!(step, Step::Wait(_))));
     assert_eq!(steps[3].1, Step::Refused(Refusal::Overloaded));
-    assert_eq!((desk.book.waiting, desk.book.counts.overloaded), (2, 1));
+    assert_eq!((desk.book.places.taken(), desk.book.counts.overloaded), (2, 1));
     desk.leave(&steps[3].0);
     // A place that is given up is free again.
     desk.leave(&steps[2].0);
@@ -103,13 +106,13 @@ fn r14_a_caller_that_has_all_the_places_gives_one_to_another_that_comes() {
     assert!(matches!(desk.step(&flooding[2].0), Step::Wait(_)));
     assert!(matches!(late_calls[1].1, Step::Wait(_)));
     assert_eq!(late_calls[2].1, Step::Refused(Refusal::Overloaded));
-    assert_eq!(desk.book.waiting, 4);
+    assert_eq!(desk.book.places.taken(), 4);
     // A larger share is more places.
     let large = caller("large", 4);
     let large_calls: Vec<_> = (0..3).map(|_| desk.enter(&large, 10 * SECOND).1).collect();
     assert!(large_calls.iter().all(|step| matches!(step, Step::Wait(_))), "{large_calls:?}");
     assert_eq!(desk.enter(&large, 10 * SECOND).1, Step::Refused(Refusal::Overloaded));
-    assert_eq!((desk.book.places["large"], desk.book.places["flood"]), (3, 1));
+    assert_eq!((desk.book.places.of("large"), desk.book.places.of("flood")), (3, 1));
 }
 
 #[test]
@@ -124,7 +127,7 @@ fn r13_who_cannot_go_in_time_is_told_at_once_and_exactly() {
     desk.over(Told { refused: Some(Refused::TooMany(Some(2 * SECOND))), ..nothing(desk.now) });
     assert_eq!(desk.step(&calls[3].0), Step::Refused(Refusal::RateLimited(4 * SECOND)));
     assert_eq!(desk.step(&calls[1].0), Step::Wait(desk.now + SECOND), "it looks again");
-    assert_eq!((desk.book.counts.rate_limited, desk.book.waiting), (2, 2));
+    assert_eq!((desk.book.counts.rate_limited, desk.book.places.taken()), (2, 2));
     desk.now += 2 * SECOND;
     assert_eq!(desk.step(&calls[1].0), Step::Go);
 }
@@ -151,7 +154,7 @@ fn lanes_that_are_idle_make_room_for_others() {
     let mut enter = |account: Option<usize>, now: Instant| {
         let owner = account.map(|account| account.to_string());
         let waiter = desk.book.enter(&owner, &a, now, rules, now)?;
-        let step = desk.book.step(&owner, &waiter, rules, now);
+        let step = desk.book.step(&waiter, rules, now);
         desk.book.over(&owner, nothing(now), rules, now, 0.0);
         Ok::<_, Refusal>(step)
     };
@@ -178,20 +181,18 @@ fn r14_slots_go_round_among_callers_and_not_accounts() {
             let (owner, caller) =
                 (Some(number.to_string()), if number < 10 { &many } else { &one });
             let waiter = desk.book.enter(&owner, caller, now + SECOND, rules, now).unwrap();
-            let step = desk.book.step(&owner, &waiter, rules, now);
+            let step = desk.book.step(&waiter, rules, now);
             assert_eq!(step == Step::Go, number == 0);
-            (owner, waiter)
+            waiter
         })
         .skip(1)
         .collect();
     let mut order = Vec::new();
     while !waiting.is_empty() {
         desk.book.over(&None, nothing(now), rules, now, 0.0);
-        let goes = |(owner, waiter): &(Owner, Arc<Waiter>)| {
-            desk.book.step(owner, waiter, rules, now) == Step::Go
-        };
+        let goes = |waiter: &Arc<Waiter>| desk.book.step(waiter, rules, now) == Step::Go;
         let at = waiting.iter().position(goes).unwrap();
-        order.push(waiting.remove(at).1.caller.name().to_owned());
+        order.push(waiting.remove(at).caller.name().to_owned());
     }
     assert_eq!(order.iter().position(|name| name == "one"), Some(1), "{order:?}");
 }
@@ -290,10 +291,10 @@ impl World {
 
     fn check(&self) {
         let book = &self.desk.book;
-        assert!(book.waiting <= self.desk.limits.max_waiting);
+        assert!(book.places.taken() <= self.desk.limits.max_waiting);
         assert_eq!(usize::try_from(book.slots.taken()).unwrap(), self.open);
-        let held: u64 = book.places.values().sum();
-        assert_eq!(usize::try_from(held).unwrap(), book.waiting);
+        let held: u64 = ["a", "b", "c"].iter().map(|name| book.places.of(name)).sum();
+        assert_eq!(usize::try_from(held).unwrap(), book.places.taken());
         for lane in book.lanes.values() {
             assert!(lane.turn.is_some() || lane.queue.is_empty(), "a turn is lost");
             assert_eq!(usize::try_from(lane.in_flight).unwrap(), self.open);
@@ -328,7 +329,7 @@ proptest! {
             }
         }
         prop_assert!(world.waiting.is_empty());
-        prop_assert_eq!((world.desk.book.waiting, world.desk.book.slots.taken()), (0, 0));
+        prop_assert_eq!((world.desk.book.places.taken(), world.desk.book.slots.taken()), (0, 0));
         for (first, begin) in world.sent.iter().enumerate() {
             for (last, end) in world.sent.iter().enumerate().skip(first) {
                 let most = 3 + (*end - *begin).as_millis() / 100;

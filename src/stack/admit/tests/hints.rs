@@ -86,3 +86,29 @@ async fn r11_a_503_with_a_hint_closes_the_gate_of_every_account() {
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }
+
+/// R11: an account that is refused for an hour is, whatever the partner says to all.
+#[tokio::test(start_paused = true)]
+async fn r11_a_503_with_a_hint_closes_new_accounts_for_its_own_time() {
+    let refuses = |exchange: Exchange| -> BoxFuture<'static, Answer> {
+        Box::pin(async move {
+            match exchange.call.account.as_deref() {
+                Some("hour") => Err(refusal(429, Some(3_600 * SECOND))),
+                Some("down") => Err(refusal(503, Some(5 * SECOND))),
+                _ => Ok(reply()),
+            }
+        })
+    };
+    let setting = given(Limits::default(), refuses).await;
+    let call = |account: &str| {
+        let call = testing::call_with(Credential::AccountSignature);
+        setting.call(Call { account: Some(account.to_owned()), ..call })
+    };
+    for account in ["hour", "down"] {
+        call(account).await.unwrap_err();
+    }
+    let begun = Instant::now();
+    call("new").await.unwrap();
+    assert_eq!(begun.elapsed(), SECOND.mul_f64(5.25));
+    assert!(told_wait(call("hour").await) > 3_600 * SECOND);
+}

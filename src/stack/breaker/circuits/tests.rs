@@ -64,21 +64,19 @@ async fn a_look_is_not_a_way_through() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r17_a_read_is_wanted_once_writes_have_waited_for_one() {
+async fn r17_a_read_is_wanted_once_a_class_has_waited_for_one() {
     let breakers = breakers();
     let wanted = |breakers: Breakers, seconds| async move {
         timeout(Duration::from_secs(seconds), breakers.wants_read()).await.is_ok()
     };
     assert!(!wanted(breakers.clone(), 3_600).await, "nothing waits");
-    fail(&breakers, Effect::Read);
-    assert!(!wanted(breakers.clone(), 3_600).await, "callers' reads find their way");
-    attempt(&breakers, Effect::Read, Verdict::Alive);
-
-    fail(&breakers, Effect::WriteOnce);
-    assert!(!wanted(breakers.clone(), 5).await, "its time is not over, nor is the patience");
-    assert!(wanted(breakers.clone(), 2).await);
-    attempt(&breakers, Effect::Read, Verdict::Alive);
-    assert!(!wanted(breakers.clone(), 3_600).await, "a read has come");
+    for class in CLASSES {
+        fail(&breakers, class);
+        assert!(!wanted(breakers.clone(), 5).await, "its time is not over, nor is the patience");
+        assert!(wanted(breakers.clone(), 2).await, "{class:?}");
+        attempt(&breakers, Effect::Read, Verdict::Alive);
+        assert!(!wanted(breakers.clone(), 3_600).await, "a read has come");
+    }
 }
 
 /// Whoever waits learns of what begins later.
@@ -91,6 +89,29 @@ async fn r17_a_circuit_that_opens_wakes_whoever_reads_for_it() {
     });
     let both = timeout(Duration::from_secs(110), async { tokio::join!(waiting, opening) });
     assert!(both.await.is_ok());
+}
+
+/// R17: whoever waits to be sent is told when its own class is not sent any more.
+#[tokio::test(start_paused = true)]
+async fn r17_a_circuit_that_opens_is_told_to_those_of_its_class() {
+    let breakers = breakers();
+    let (writes, reads) =
+        (breakers.until_refused(Effect::WriteOnce), breakers.until_refused(Effect::Read));
+    let (writes, reads) =
+        (timeout(Duration::from_secs(10), writes), timeout(Duration::from_secs(10), reads));
+    let opening = async {
+        seconds(1).await;
+        fail(&breakers, Effect::Idempotent);
+        seconds(1).await;
+        fail(&breakers, Effect::WriteOnce);
+    };
+    let begun = Instant::now();
+    let ended = async { (writes.await.is_ok(), begun.elapsed()) };
+    let ((told, after), not_told, ()) = tokio::join!(ended, reads, opening);
+    assert_eq!((told, after), (true, Duration::from_secs(2)));
+    assert!(not_told.is_err(), "reads go on");
+    assert!(timeout(Duration::ZERO, breakers.until_refused(Effect::WriteOnce)).await.is_ok());
+    breakers.check(Effect::WriteOnce).unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ fn budget() -> Budget {
 }
 
 fn withdraw_all(budget: &Budget) -> u64 {
-    (0..u64::MAX).find(|_| !budget.withdraw()).unwrap()
+    (0..u64::MAX).find(|_| budget.withdraw().is_none()).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -19,7 +19,7 @@ async fn r2_it_is_a_fifth_of_the_calls_and_one_a_second() {
     let budget = budget();
     assert_eq!(withdraw_all(&budget), 10, "the reserve of a window");
     (0..4).for_each(|_| budget.deposit());
-    assert!(!budget.withdraw(), "four calls are worth less than a repeat");
+    assert!(budget.withdraw().is_none(), "four calls are worth less than a repeat");
     budget.deposit();
     assert_eq!(withdraw_all(&budget), 1);
     (0..1_000).for_each(|_| budget.deposit());
@@ -40,6 +40,34 @@ async fn r2_it_recovers_within_the_window() {
     assert_eq!(budget.balance().left, 10, "calls are forgotten as well");
     advance(1_000_000 * SECOND).await;
     assert_eq!(budget.balance().left, 10);
+}
+
+/// R2: what was taken and not used is there again, once, for as long as it would have counted.
+#[tokio::test(start_paused = true)]
+async fn r2_a_repeat_that_is_put_back_counts_no_more() {
+    let limits = Tunable::new(Limits::default());
+    let budget = Budget::new(limits.clone());
+    let mut made = 0;
+    for seconds in [0, 3, 9, 10, 30] {
+        let withdrawn = budget.withdraw().unwrap();
+        advance(seconds * SECOND).await;
+        let others = withdraw_all(&budget);
+        budget.put_back(withdrawn);
+        let left = if seconds < 10 { 1 } else { 0 };
+        assert_eq!((others + left, budget.balance().left), (10, left), "{seconds} s");
+        made += others;
+        assert_eq!(budget.balance().repeated, made, "{seconds} s");
+        advance(10 * SECOND).await;
+        assert_eq!(budget.balance().left, 10, "nothing is left over");
+    }
+    // Of another window it is forgotten.
+    let withdrawn = budget.withdraw().unwrap();
+    let mut other = Limits::default();
+    other.retry.budget_window = 5 * SECOND;
+    limits.set(other);
+    assert_eq!(withdraw_all(&budget), 5);
+    budget.put_back(withdrawn);
+    assert_eq!(budget.balance().left, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,7 +132,7 @@ proptest! {
                         let calls: u64 = recent.iter().map(|(_, calls, _)| calls).sum();
                         let repeats: u64 = recent.iter().map(|(_, _, repeats)| repeats).sum();
                         let allowed = repeats < calls / 5 + 10;
-                        prop_assert_eq!(budget.withdraw(), allowed);
+                        prop_assert_eq!(budget.withdraw().is_some(), allowed);
                         log.push((now, 0, allowed.into()));
                     },
                     Step::Advance(milliseconds) => {
