@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tonic::Code;
@@ -9,6 +10,7 @@ use tonic_types::StatusExt as _;
 
 use crate::partners::{arrived, info};
 use crate::support::gateway::Gateway;
+use crate::support::page;
 
 const LIST: &str = "trolley.v1.WebhookService/ListWebhooks";
 const CREATE: &str = "trolley.v1.WebhookService/CreateWebhook";
@@ -52,6 +54,48 @@ async fn states(gateway: &Gateway) -> Vec<Value> {
     breakers(gateway).await.into_iter().map(|breaker| breaker["state"].clone()).collect()
 }
 
+/// The samples of a class whose breaker is in this state.
+fn samples(effect: &str, state: &str) -> Vec<String> {
+    let sample = |of: &str| {
+        let labels = format!(r#"partner="trolley",effect="{effect}",state="{of}""#);
+        format!("partner_gateway_breaker_state{{{labels}}} {}", u8::from(of == state))
+    };
+    ["closed", "open", "half_open"].map(sample).to_vec()
+}
+
+/// R17, R20: until when, in PartnerService, and in metrics that it is so.
+#[tokio::test]
+async fn r17_r20_operators_see_until_when_a_partner_is_left_alone() {
+    // Long enough for whoever looks.
+    let settings = SETTINGS.replace("\"1s\"", "\"60s\"").replace("\"2s\"", "\"60s\"");
+    let gateway = Gateway::simulated(&settings).await;
+    fail(&gateway, "GET").await;
+    for _ in 0..3 {
+        gateway.client.call(LIST, json!({})).await.unwrap_err();
+    }
+    let read = breakers(&gateway).await[0].clone();
+    let closed =
+        json!({"class": "CLASS_READ", "state": "STATE_CLOSED", "attempts": "3", "failures": "3"});
+    assert_eq!(read, closed);
+    let before = Timestamp::now();
+    gateway.client.call(LIST, json!({})).await.unwrap_err();
+    let after = Timestamp::now();
+
+    let [read, idempotent, write_once] = &breakers(&gateway).await[..] else { unreachable!() };
+    assert_eq!((&read["state"], &read["opened"]), (&json!("STATE_OPEN"), &json!("1")));
+    let until: Timestamp = read["openEndTime"].as_str().unwrap().parse().unwrap();
+    let minute = SignedDuration::from_mins(1);
+    // A tenth later at most, and the two clocks may differ a little.
+    let late = SignedDuration::from_secs(7);
+    assert!(before + minute <= until && until <= after + minute + late, "{before} {until} {after}");
+    for (other, class) in [(idempotent, "CLASS_IDEMPOTENT"), (write_once, "CLASS_WRITE_ONCE")] {
+        assert_eq!(*other, json!({"class": class, "state": "STATE_CLOSED"}));
+    }
+    let told =
+        [samples("READ", "open"), samples("IDEMPOTENT", "closed"), samples("WRITE_ONCE", "closed")];
+    page::until_has(gateway.operations(), &told.concat()).await;
+}
+
 #[tokio::test]
 async fn r17_reads_that_fail_are_stopped_and_tried_again_one_by_one() {
     let gateway = Gateway::simulated(SETTINGS).await;
@@ -74,6 +118,7 @@ async fn r17_reads_that_fail_are_stopped_and_tried_again_one_by_one() {
 
     sleep(told + Duration::from_millis(50)).await;
     assert_eq!(states(&gateway).await[0], "STATE_HALF_OPEN");
+    page::until_has(gateway.operations(), &samples("READ", "half_open")).await;
     let error = client.call(LIST, json!({})).await.unwrap_err();
     assert_eq!(info(&error).reason, "PARTNER_INTERNAL", "one is let through");
     let error = client.call(LIST, json!({})).await.unwrap_err();
@@ -86,6 +131,7 @@ async fn r17_reads_that_fail_are_stopped_and_tried_again_one_by_one() {
     client.call(LIST, json!({})).await.unwrap();
     let read = breakers(&gateway).await[0].clone();
     assert_eq!((&read["state"], &read["opened"]), (&json!("STATE_CLOSED"), &json!("2")));
+    page::until_has(gateway.operations(), &samples("READ", "closed")).await;
 }
 
 /// At a partner that nobody reads from.

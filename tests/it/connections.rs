@@ -16,6 +16,8 @@ const RPC: &str = "trustist.v1.InvitationService/ListInvitations";
 const LONG_RPC: &str = "trolley.v1.WebhookService/ListWebhooks";
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const RST_STREAM: u8 = 0x3;
+const CANCEL: u32 = 0x8;
 const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 const SETTINGS: [u8; 9] = [0, 0, 0, frames::SETTINGS, 0, 0, 0, 0, 0];
 const ENHANCE_YOUR_CALM: u32 = 0xb;
@@ -139,7 +141,7 @@ async fn g23_three_pings_are_answered() {
 }
 
 /// Opens stream 1: the header fields are literals, without HPACK's tables.
-fn request(rpc: &str, message: &[u8]) -> Vec<u8> {
+fn request(rpc: &str, message: &[u8], metadata: &[(&str, &str)]) -> Vec<u8> {
     let path = format!("/{rpc}");
     let fields = [
         (":method", "POST"),
@@ -149,7 +151,7 @@ fn request(rpc: &str, message: &[u8]) -> Vec<u8> {
         ("content-type", "application/grpc"),
         ("te", "trailers"),
     ];
-    let block = fields.iter().flat_map(|(name, value)| {
+    let block = fields.iter().chain(metadata).flat_map(|(name, value)| {
         let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
         [vec![0], text(name), text(value)].concat()
     });
@@ -179,7 +181,7 @@ async fn g23_a_ping_for_each_round_trip_of_a_long_answer_is_no_flood() {
     let fault = json!({"kind": "status", "status": 200, "body": body});
     gateway.control().fault(json!({"partner": "trolley", "fault": fault})).await;
     let mut connection = Connection::established(gateway.grpc()).await;
-    connection.send(&request(LONG_RPC, b"")).await;
+    connection.send(&request(LONG_RPC, b"", &[])).await;
 
     let (mut received, mut pings, mut is_out) = (0, 0, false);
     while received < 1_000_000 {
@@ -214,4 +216,76 @@ async fn g21_a_peer_has_seconds_to_answer_a_goaway() {
     connection.closed().await;
 
     assert_eq!(last_stream(&second), 0);
+}
+
+/// The first bytes of HTTP/2, in two parts.
+const PREFACE: [&[u8]; 2] = [b"PRI * HT", b"TP/2.0\r\n\r\nSM\r\n\r\n"];
+
+/// They begin as HTTP/2 does and do not go on: 256 are all that the port has places for.
+#[tokio::test(flavor = "multi_thread")]
+async fn g24_g29_unfinished_prefaces_do_not_keep_probes_out() {
+    let gateway = Gateway::simulated("").await;
+    let mut unfinished = Vec::new();
+    for number in 0..300 {
+        let mut connection = Connection::open(gateway.operations()).await;
+        connection.send(if number % 2 == 0 { b"P" } else { PREFACE[0] }).await;
+        unfinished.push(connection);
+    }
+    let probe = reqwest::Client::builder().no_proxy().build().unwrap();
+    let live = probe.get(format!("http://{}/livez", gateway.operations())).send();
+    // Those that have a place leave it after 5 seconds.
+    let answer = tokio::time::timeout(Duration::from_secs(15), live).await;
+    assert_eq!(answer.expect("probes are kept out").unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn g24_a_preface_may_come_in_parts() {
+    let gateway = Gateway::simulated("").await;
+    for address in [gateway.grpc(), gateway.operations()] {
+        let mut connection = Connection::open(address).await;
+        connection.send(PREFACE[0]).await;
+        assert!(connection.is_silent_for(Duration::from_millis(50)).await, "{address}");
+        connection.send(PREFACE[1]).await;
+        connection.send(&SETTINGS).await;
+        assert_eq!(connection.next().await.expect("closed").kind, frames::SETTINGS);
+    }
+}
+
+/// A connection with a call whose answer has no window to come in.
+async fn unread(gateway: &Gateway, metadata: &[(&str, &str)]) -> Connection {
+    let no_window = [0, 0, 6, frames::SETTINGS, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+    let mut connection = Connection::established(gateway.grpc()).await;
+    connection.send(&no_window).await;
+    connection.send(&request(RPC, b"", metadata)).await;
+    connection.next_of(HEADERS).await.expect("closed without an answer");
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g18_an_answer_that_is_not_read_gives_its_place_back_after_the_deadline() {
+    let gateway = Gateway::simulated("[grpc]\nmax_calls = 1").await;
+    let start = Instant::now();
+    let mut connection = unread(&gateway, &[("grpc-timeout", "500m")]).await;
+    let wire = Wire::to(gateway.grpc());
+    let other = wire.call(RPC, json!({}), &[]).await;
+    assert_eq!(other.error_info().reason, "OVERLOADED", "{other:?}");
+
+    let reset = connection.next_of(RST_STREAM).await.expect("closed without a reset");
+
+    assert_eq!(reset.payload, CANCEL.to_be_bytes());
+    assert!(start.elapsed() >= Duration::from_secs(5), "{:?}", start.elapsed());
+    let other = wire.call(RPC, json!({}), &[]).await;
+    assert_eq!(other.code(), tonic::Code::Ok, "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g27_an_answer_that_is_not_read_holds_up_a_drain_for_seconds_only() {
+    let gateway = Gateway::simulated("[grpc]\ndrain_delay = '0s'\ndrain_timeout = '35s'").await;
+    let mut connection = unread(&gateway, &[]).await;
+    let start = Instant::now();
+
+    // It answers the PING that goes with a GOAWAY, as long as it is there.
+    tokio::join!(gateway.drain(), connection.closed());
+
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 }

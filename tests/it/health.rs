@@ -103,3 +103,50 @@ async fn g29_a_partner_whose_credentials_are_refused_is_away_and_the_gateway_is_
     assert_eq!(after["status"], "NOT_SERVING", "{failed:?}");
     assert!(others.iter().all(|it| it["status"] == "SERVING"), "{others:?}");
 }
+
+/// A partner whose reads fail, and that is left alone soon.
+const BREAKER: &str = r#"
+    [partners.trolley]
+    access_key = "a"
+    secret_key = "b"
+    [partners.trolley.breaker]
+    min_attempts = 2
+    open = "500ms"
+    max_open = "500ms"
+    [partners.trolley.retry]
+    max_attempts = 1
+"#;
+
+/// G29, R17: the other half, a partner that answers with failures.
+#[tokio::test(flavor = "multi_thread")]
+async fn g29_r17_a_partner_that_is_left_alone_is_away_until_it_is_back_and_the_gateway_is_ready() {
+    const LIST: &str = "trolley.v1.WebhookService/ListWebhooks";
+    let gateway = Gateway::simulated(BREAKER).await;
+    let rule =
+        json!({"partner": "trolley", "times": null, "fault": {"kind": "status", "status": 500}});
+    gateway.control().fault(rule).await;
+    let address = gateway.operations().to_string();
+    let args = [address.as_str(), "watch", "gateway.partner.trolley"];
+    let Some(mut watch) = Tool::start("health_client.py", &args) else { return };
+    let before = watch.next().await.unwrap();
+
+    for _ in 0..2 {
+        gateway.client.call(LIST, json!({})).await.unwrap_err();
+    }
+    let open = watch.next().await.unwrap();
+    let services = ["check", "-", "liveness", "readiness", "gateway.partner.trustist"];
+    let others = told(gateway.operations(), &services).await.unwrap();
+    let partner = told(gateway.grpc(), &["check", "gateway.partner.trolley"]).await.unwrap();
+    gateway.control().delete("/_simulator/faults").await;
+    // The gateway sees for itself: those who look at its health before they call do not call.
+    let closed = watch.next().await.unwrap();
+
+    assert_eq!(before["status"], "SERVING");
+    assert_eq!(
+        (&open["status"], &partner[0]["status"]),
+        (&json!("NOT_SERVING"), &json!("NOT_SERVING"))
+    );
+    assert_eq!(others.len(), 4);
+    assert!(others.iter().all(|it| it["status"] == "SERVING"), "{others:?}");
+    assert_eq!(closed["status"], "SERVING");
+}

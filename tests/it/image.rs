@@ -1,17 +1,25 @@
 //! The image's root file system, as `scripts/image-root` makes it: run with nothing else
-//! in sight, read-only, as a user that owns nothing. `scripts/check-image` calls these.
+//! in sight, read-only, as a user that owns nothing. And what such a program takes: to
+//! start, while it idles, and to go. `scripts/check-image` calls these.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
+use partner_gateway::pb::grpc::health::v1::HealthCheckRequest;
+use partner_gateway::pb::grpc::health::v1::health_check_response::ServingStatus;
+use partner_gateway::pb::grpc::health::v1::health_client::HealthClient;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep};
+use tonic::transport::Endpoint;
 
 use crate::support::control::Control;
 use crate::support::process::Process;
+use crate::support::usage;
 use crate::support::wire::Wire;
 
 /// The user of the image.
@@ -33,8 +41,30 @@ const CONTENTS: [&str; 6] = [
 /// Where the gateway may write.
 const WRITABLE: &str = "var/lib/partner-gateway";
 
+const CONFIG: [&str; 2] = ["--config", "/etc/partner-gateway/gateway.toml"];
+
+/// How long it may take until it serves, and how many bytes of memory it may have then.
+const SOON: Duration = Duration::from_millis(150);
+const SMALL: u64 = 25 * 1024 * 1024;
+/// How often it is started: what else a machine does makes a start slower, and never faster.
+const STARTS: usize = 3;
+/// Until all that a start leaves behind has been done.
+const SETTLED: Duration = Duration::from_secs(3);
+
 /// A copy of the image's root, with what a runtime mounts into it.
 struct Root(TempDir);
+
+/// What one life of the program took.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    /// From before the process until an answer to a check of `readiness` said SERVING: what
+    /// the probes of `deploy/` ask.
+    start: Duration,
+    /// Bytes of resident memory when it has had nothing to do for a while.
+    idle: u64,
+    /// From the signal to the end of the process, without a call in flight.
+    drain: Duration,
+}
 
 /// The root that was made.
 fn image() -> PathBuf {
@@ -69,6 +99,16 @@ impl Root {
         let source = image().join(".");
         stdout(output(Command::new("cp").arg("-a").arg(source).arg(root.path())));
         Self(root)
+    }
+
+    /// The same with the settings for these simulators, and the secrets that they name.
+    fn equipped(simulators: SocketAddr) -> Self {
+        let root = Self::new();
+        root.mount("etc/partner-gateway/gateway.toml", &settings(simulators));
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        root.mount("run/secrets/store-encryption-key", key);
+        root.mount("run/secrets/trolley", "simulatorparentsecretkey0000000000000000\n");
+        root
     }
 
     fn path(&self) -> &Path {
@@ -163,18 +203,14 @@ async fn the_image_serves_read_only_and_not_as_root() {
     let names = UdpSocket::bind((NAME_SERVER, 53)).await.expect("this test is root's");
     tokio::spawn(serve_names(names));
     let simulators = Control::start().await;
-    let root = Root::new();
-    root.mount("etc/partner-gateway/gateway.toml", &settings(simulators.address));
-    root.mount("run/secrets/store-encryption-key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
-    root.mount("run/secrets/trolley", "simulatorparentsecretkey0000000000000000\n");
+    let root = Root::equipped(simulators.address);
     root.mount("etc/resolv.conf", &format!("nameserver {NAME_SERVER}\n"));
     root.mount("etc/hosts", "127.0.0.1 partner.hosts.test\n");
     let before = files(root.path());
 
-    let config = ["--config", "/etc/partner-gateway/gateway.toml"];
-    let checked = stdout(output(&mut root.command(&["check", config[0], config[1]])));
+    let checked = stdout(output(&mut root.command(&["check", CONFIG[0], CONFIG[1]])));
     assert!(checked.contains("partners configured: trolley, trustap"), "{checked}");
-    let mut gateway = Process::of(root.command(&["serve", config[0], config[1]])).await;
+    let mut gateway = Process::of(root.command(&["serve", CONFIG[0], CONFIG[1]])).await;
 
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.id())).unwrap();
     let uids = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
@@ -203,4 +239,43 @@ async fn the_image_serves_read_only_and_not_as_root() {
     assert_eq!(after, before, "it has written elsewhere");
     let database = std::fs::metadata(root.path().join(WRITABLE).join("gateway.db")).unwrap();
     assert_eq!((database.uid(), database.mode() & 0o777), (USER, 0o600));
+}
+
+/// One life of the program, with a store and two partners, from its very first start.
+async fn life(simulators: SocketAddr) -> Taken {
+    let root = Root::equipped(simulators);
+    let start = Instant::now();
+    let mut gateway = Process::of(root.command(&["serve", CONFIG[0], CONFIG[1]])).await;
+    let operations = Endpoint::try_from(format!("http://{}", gateway.operations)).unwrap();
+    let mut health = HealthClient::new(operations.connect().await.unwrap());
+    let request = HealthCheckRequest { service: "readiness".to_owned() };
+    let told = health.check(request).await.unwrap().into_inner();
+    let start = start.elapsed();
+    assert_eq!(told.status(), ServingStatus::Serving);
+    drop(health);
+    sleep(SETTLED).await;
+    let idle = usage::memory(gateway.id());
+    let term = Instant::now();
+    gateway.signal("TERM").await;
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    Taken { start, idle, drain: term.elapsed() }
+}
+
+/// G27, G29: a pod is there soon after it is wanted, and gone soon after it is not.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "scripts/check-image makes the image's root first"]
+#[expect(clippy::print_stdout, reason = "the figures are for people")]
+async fn the_program_is_there_soon_takes_little_memory_and_goes_soon() {
+    let simulators = Control::start().await;
+    let mut lives = Vec::new();
+    for _ in 0..STARTS {
+        lives.push(life(simulators.address).await);
+    }
+
+    let soonest = lives.iter().map(|life| life.start).min().unwrap();
+    let largest = lives.iter().map(|life| life.idle).max().unwrap();
+    println!("SERVING after {soonest:?}, {largest} bytes when idle: {lives:?}");
+    assert!(soonest < SOON, "{lives:?}");
+    assert!(largest < SMALL, "{lives:?}");
+    assert!(lives.iter().all(|life| life.drain < Duration::from_secs(1)), "{lives:?}");
 }

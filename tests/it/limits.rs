@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use partner_gateway::simulator::{Settings, Simulator, trolley};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -12,6 +13,7 @@ use tonic_types::StatusExt as _;
 use crate::partners::{arrived, info};
 use crate::support::control::Control;
 use crate::support::gateway::Gateway;
+use crate::support::page;
 
 const LIST: &str = "trolley.v1.WebhookService/ListWebhooks";
 const SUBMERCHANTS: &str = "trolley.v1.BalanceService/GetFundingInfo";
@@ -28,6 +30,13 @@ fn told_wait(status: &Status) -> Duration {
 
 fn is_rate_limited(status: &Status) -> bool {
     (status.code(), &*info(status).reason) == (Code::ResourceExhausted, "RATE_LIMITED")
+}
+
+/// How calls of a partner's get their turns, as operators see it.
+async fn admission(gateway: &Gateway, partner: &str) -> Value {
+    let rpc = "gateway.v1.PartnerService/GetPartner";
+    let told = gateway.client.call(rpc, json!({"name": partner})).await.unwrap();
+    told.reply["admission"].clone()
 }
 
 /// One partner of the simulators' with this limit, and a gateway that has no limit itself.
@@ -62,7 +71,9 @@ async fn r11_after_a_429_nothing_is_sent_to_the_partner_until_its_hint_is_over()
     let rule = json!({"partner": "trolley", "path": "/v1/subscriptions", "fault": fault});
     gateway.control().fault(rule).await;
 
+    let before = Timestamp::now();
     let first = gateway.client.call(LIST, json!({})).await.unwrap_err();
+    let after = Timestamp::now();
     assert_eq!(info(&first).reason, "PARTNER_RATE_LIMITED");
     assert_eq!(told_wait(&first), Duration::from_secs(60));
     let mut waits = Vec::new();
@@ -82,6 +93,27 @@ async fn r11_after_a_429_nothing_is_sent_to_the_partner_until_its_hint_is_over()
     gateway.client.call(INVITATIONS, json!({})).await.unwrap();
     let own = json!({"submerchant_id": trolley::SUBMERCHANT_ID});
     gateway.client.call(SUBMERCHANTS, own).await.unwrap();
+    is_closed_for_operators(&gateway, (before, after)).await;
+}
+
+/// R20: in PartnerService and in metrics, since a 429 that came between these two moments.
+async fn is_closed_for_operators(gateway: &Gateway, (before, after): (Timestamp, Timestamp)) {
+    let told = admission(gateway, "trolley").await;
+    assert_eq!((&told["admitted"], &told["rateLimited"]), (&json!("2"), &json!("3")), "{told}");
+    let [parent, submerchant] = &told["lanes"].as_array().unwrap()[..] else { panic!("{told}") };
+    let until: Timestamp = parent["closedEndTime"].as_str().unwrap().parse().unwrap();
+    let (minute, late) = (SignedDuration::from_mins(1), SignedDuration::from_secs(7));
+    assert!(before + minute <= until && until <= after + minute + late, "{before} {until} {after}");
+    assert_eq!(submerchant["account"], trolley::SUBMERCHANT_ID);
+    assert!(submerchant.get("closedEndTime").is_none(), "{submerchant}");
+    let samples = [
+        r#"partner_gateway_gate_closed{partner="trolley"} 1"#,
+        r#"partner_gateway_gate_closed{partner="trustist"} 0"#,
+        r#"partner_gateway_refusals_total{partner="trolley",reason="rate_limited"} 3"#,
+        r#"partner_gateway_refusals_total{partner="trolley",reason="overloaded"} 0"#,
+        r#"partner_gateway_refusals_total{partner="trustist",reason="rate_limited"} 0"#,
+    ];
+    page::until_has(gateway.operations(), &samples).await;
 }
 
 #[tokio::test]
@@ -102,9 +134,8 @@ async fn r12_the_partners_own_count_stops_requests_before_the_partner_has_to() {
         assert!(told_wait(&status) <= Duration::from_secs(66));
     }
     // The window is over at the partner, and the gate knows only that a minute has passed.
-    let rpc = "gateway.v1.PartnerService/GetPartner";
-    let partner = gateway.client.call(rpc, json!({"name": "trolley"})).await.unwrap().reply;
-    assert!(partner.to_string().contains("remaining"), "operators see it: {partner}");
+    let told = admission(&gateway, "trolley").await;
+    assert!(told["lanes"][0]["quota"]["limit"] == "5", "operators see it: {told}");
 }
 
 #[tokio::test]
@@ -191,6 +222,71 @@ async fn r14_a_caller_that_floods_leaves_the_other_its_share() {
 fn sha256(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// R15, R20: in PartnerService as in metrics.
+#[tokio::test]
+async fn r15_r20_operators_see_who_waits_and_who_is_at_the_partner() {
+    let settings = r#"
+        [partners.trustist]
+        client_id = "a"
+        client_secret = "b"
+        [partners.trustist.rate_limit]
+        max_waiting = 3
+        [partners.trustist.concurrency]
+        initial = 2
+        min = 2
+        max = 2
+    "#;
+    let gateway = Gateway::simulated(settings).await;
+    let fault = json!({"kind": "delay", "millis": 30_000});
+    let rule =
+        json!({"partner": "trustist", "path": "/invitations", "times": null, "fault": fault});
+    gateway.control().fault(rule).await;
+    let busy =
+        futures_util::future::join_all((0..5).map(|_| gateway.client.call(INVITATIONS, json!({}))));
+    let looks = async {
+        let busy = |told: &Value| told["waiting"] == "3" && told["inFlight"] == "2";
+        let told = until_admission(&gateway, busy).await;
+        assert_eq!(told["concurrency"], "2", "{told}");
+        let lane = &told["lanes"][0];
+        assert_eq!((&lane["waiting"], &lane["inFlight"]), (&json!("3"), &json!("2")), "{told}");
+        let refused = gateway.client.call(INVITATIONS, json!({})).await.unwrap_err();
+        assert_eq!(info(&refused).reason, "OVERLOADED", "{refused:?}");
+        page::until_has(gateway.operations(), &crowd(3, 2)).await;
+        assert_eq!(admission(&gateway, "trustist").await["overloaded"], "1");
+    };
+    tokio::select! {
+        done = busy => panic!("nothing is answered: {done:?}"),
+        () = looks => {}
+    }
+    // Their callers have gone.
+    until_admission(&gateway, |told| told.get("waiting").or(told.get("inFlight")).is_none()).await;
+    page::until_has(gateway.operations(), &crowd(0, 0)).await;
+}
+
+/// The samples of so many that wait and are there, where one was refused for want of room.
+fn crowd(waiting: u32, in_flight: u32) -> [String; 4] {
+    let sample = |name: &str, value: u32| format!("partner_gateway_{name} {value}");
+    [
+        sample(r#"queue_waiting{partner="trustist"}"#, waiting),
+        sample(r#"in_flight{partner="trustist"}"#, in_flight),
+        sample(r#"concurrency_limit{partner="trustist"}"#, 2),
+        sample(r#"refusals_total{partner="trustist",reason="overloaded"}"#, 1),
+    ]
+}
+
+/// How calls get their turns, once it is so.
+async fn until_admission(gateway: &Gateway, is_so: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let told = admission(gateway, "trustist").await;
+        if is_so(&told) {
+            return told;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{told}");
+        sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// R16: nothing that operators look at waits for a partner.

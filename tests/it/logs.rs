@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
 use tonic::Request;
 
 use crate::support::client::Client;
 use crate::support::control::Control;
+use crate::support::kept::metrics;
 use crate::support::process::Process;
 use crate::support::wire::Wire;
 
@@ -22,7 +25,7 @@ async fn calls(process: &Process, count: usize) -> Vec<Value> {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let found = tokio::time::timeout(Duration::from_secs(10), looked).await;
+    let found = timeout(Duration::from_secs(10), looked).await;
     assert!(found.is_ok(), "{:#?}", process.log());
     tokio::time::sleep(Duration::from_millis(100)).await;
     lines()
@@ -105,7 +108,7 @@ async fn a_call_that_its_caller_leaves_has_a_line_too_and_probes_have_none() {
     client.call(health, json!({})).await.unwrap();
     let slow = json!({"partner": "trustist", "path": "/invitations", "fault": {"kind": "delay", "millis": 5000}});
     control.fault(slow).await;
-    let left = tokio::time::timeout(Duration::from_millis(300), client.call(LIST, json!({}))).await;
+    let left = timeout(Duration::from_millis(300), client.call(LIST, json!({}))).await;
     assert!(left.is_err());
     let lines = calls(&process, 1).await;
     assert_eq!(lines.len(), 1, "{lines:#?}");
@@ -167,4 +170,89 @@ async fn the_start_tells_the_configuration_without_its_secrets() {
     let configuration = told["configuration"].as_str().unwrap();
     assert!(configuration.contains("[grpc]") && configuration.contains("log_format = \"json\""));
     assert!(!format!("{log:?}").contains("canary"), "{configuration}");
+}
+
+/// For what is done at once when nothing is in its way.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many lines of a kind were lost.
+async fn lost(process: &Process, kind: &str) -> u64 {
+    let name = format!("partner_gateway_log_lines_dropped_total{{kind=\"{kind}\"}} ");
+    let page = metrics(process.operations).await;
+    page.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+}
+
+/// A gateway whose log nobody reads, and that has found no room for more of it.
+async fn stalled() -> (Process, Client) {
+    let level = ("PARTNER_GATEWAY__TELEMETRY__LOG_LEVEL", "info,h2=trace");
+    let process = Process::serve_unread(&["--simulate"], &[level]).await;
+    let client = Client::connect(process.grpc).await;
+    let start = Instant::now();
+    let filled = async {
+        while lost(&process, "ordinary").await == 0 {
+            for answer in join_all((0..20).map(|_| client.call(LIST, json!({})))).await {
+                answer.unwrap();
+            }
+        }
+    };
+    let filled = timeout(2 * PATIENCE, filled).await;
+    assert!(filled.is_ok(), "it stops with its log, after {:?}", start.elapsed());
+    (process, client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g29_g27_a_log_that_nobody_reads_stops_neither_calls_nor_probes_nor_the_drain() {
+    let (mut process, client) = stalled().await;
+
+    let calls = join_all((0..100).map(|_| client.call(LIST, json!({}))));
+    for answer in timeout(PATIENCE, calls).await.expect("calls wait for the log") {
+        answer.unwrap();
+    }
+    let health = client.call("grpc.health.v1.Health/Check", json!({"service": "readiness"}));
+    let health = timeout(PATIENCE, health).await.expect("health waits for the log").unwrap();
+    assert_eq!(health.reply["status"], "SERVING");
+    for path in ["livez", "readyz"] {
+        let probe = reqwest::Client::builder().no_proxy().build().unwrap();
+        let probe = probe.get(format!("http://{}/{path}", process.operations)).send();
+        assert_eq!(timeout(PATIENCE, probe).await.unwrap().unwrap().status(), 200, "{path}");
+    }
+    drop(client);
+
+    process.signal("TERM").await;
+    assert_eq!(process.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s18_the_audit_is_kept_while_nobody_reads_the_log_and_what_is_lost_is_told() {
+    const AUDITED: usize = 50;
+    let (mut process, client) = stalled().await;
+    let unknown = json!({"id": "00000000-0000-4000-8000-000000000000"});
+    for _ in 0..AUDITED {
+        let absent = client.call("gateway.v1.CredentialService/DeleteCredential", unknown.clone());
+        timeout(PATIENCE, absent).await.expect("the audit waits for the log").unwrap_err();
+    }
+    assert_eq!(lost(&process, "audit").await, 0);
+    drop(client);
+
+    process.read();
+    let told = |process: &Process, text: &str| {
+        let has = |line: &&Value| line["message"].as_str().is_some_and(|it| it.contains(text));
+        process.log().iter().filter(has).count()
+    };
+    let read_on = async {
+        while told(&process, "lines of the log are lost") == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, read_on).await.is_ok(), "{:?}", process.log().last());
+    process.signal("TERM").await;
+    assert_eq!(process.ended().await.code(), Some(0));
+    let read_up = async {
+        while told(&process, "stopped") == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, read_up).await.is_ok(), "{:?}", process.log().last());
+    let audited = process.log().iter().filter(|line| line["target"] == "audit").count();
+    assert_eq!(audited, AUDITED);
 }

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use partner_gateway::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
-use tonic::Request;
+use tonic::{Request, Status};
+use uuid::Uuid;
 
+use crate::support::client::Answer;
 use crate::support::collector::checked;
 use crate::support::daemon;
 use crate::support::gateway::Gateway;
 use crate::support::kept::{create, metrics};
+use crate::support::page;
 
 const LIST: &str = "trustist.v1.InvitationService/ListInvitations";
 const OPENMETRICS: &str =
@@ -63,7 +66,9 @@ async fn g42_r20_calls_and_attempts_are_counted_by_rpc_and_end() {
         "fault": {"kind": "drop_before"}});
     gateway.control().fault(unreadable).await;
     gateway.client.call(LIST, json!({})).await.unwrap_err();
-    let page = told(&gateway, |page| page.contains("grpc_status=\"UNAVAILABLE\"")).await;
+    let page =
+        page::until(gateway.operations(), |page| page.contains("grpc_status=\"UNAVAILABLE\""))
+            .await;
     let address = gateway.control().address.ip();
     let request = format!(
         r#"http_client_request_duration_seconds_count{{http_request_method="GET",server_address="{address}",url_template="/invitations""#
@@ -103,6 +108,42 @@ async fn g42_r20_calls_and_attempts_are_counted_by_rpc_and_end() {
     assert!(sum("sent") > 100.0, "{page}");
 }
 
+/// R8, R20: the records of calls that are done once, by what is known of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_r20_records_of_request_ids_are_counted_by_state() {
+    let gateway = Gateway::simulated("").await;
+    for fault in [json!({"kind": "delay", "millis": 3_000}), json!({"kind": "drop_after"})] {
+        let path = "/v1/subscriptions";
+        gateway.control().fault(json!({"partner": "trolley", "path": path, "fault": fault})).await;
+    }
+    let record = |state, count| {
+        format!(r#"partner_gateway_request_ids{{partner="trolley",state="{state}"}} {count}"#)
+    };
+    let others = async {
+        gateway.control().until_arrived("trolley", "/v1/subscriptions").await;
+        let page = page::until_has(gateway.operations(), &[record("STARTED", 1)]).await;
+        assert!(!page.contains(r#"state="DONE""#) && !page.contains(r#"state="UNKNOWN""#));
+        make(&gateway).await.expect_err("the answer is lost");
+        make(&gateway).await.unwrap();
+    };
+    let (late, ()) = tokio::join!(make(&gateway), others);
+    late.unwrap();
+    let ended = [record("DONE", 2), record("UNKNOWN", 1)];
+    let page = page::until_has(gateway.operations(), &ended).await;
+    assert!(!page.contains(r#"state="STARTED""#), "{page}");
+}
+
+/// Makes a thing once, with an id of its own.
+async fn make(gateway: &Gateway) -> Result<Answer, Status> {
+    let request = json!({
+        "action": "NOTIFICATION_ACTION_ALL",
+        "model": "NOTIFICATION_TYPE_ALL",
+        "target": "https://example.com/a",
+        "requestId": Uuid::new_v4().to_string(),
+    });
+    gateway.client.call("trolley.v1.WebhookService/CreateWebhook", request).await
+}
+
 /// G42: streams are told when they end, also when their caller ends them.
 #[tokio::test]
 async fn g42_a_stream_is_counted_when_it_has_ended() {
@@ -117,7 +158,7 @@ async fn g42_a_stream_is_counted_when_it_has_ended() {
     );
     assert!(page.contains(&started) && !page.contains(&ended), "{page}");
     drop(stream);
-    told(&gateway, |page| page.contains(&ended)).await;
+    page::until(gateway.operations(), |page| page.contains(&ended)).await;
 }
 
 /// G42: callers cannot make series.
@@ -145,9 +186,9 @@ async fn g42_a_flood_of_unknown_methods_makes_no_new_series() {
         )
     };
     flood(0, 1).await;
-    let before = told(&gateway, |page| page.contains(&count(1))).await;
+    let before = page::until(gateway.operations(), |page| page.contains(&count(1))).await;
     flood(1, 500).await;
-    let after = told(&gateway, |page| page.contains(&count(500))).await;
+    let after = page::until(gateway.operations(), |page| page.contains(&count(500))).await;
     assert_eq!(before.lines().count(), after.lines().count());
     assert!(!after.contains("flood"));
 }
@@ -173,8 +214,10 @@ async fn the_page_says_what_it_is() {
 async fn promtool_accepts_the_page() {
     let gateway = Gateway::simulated("").await;
     gateway.client.call(LIST, json!({})).await.unwrap();
-    let page =
-        told(&gateway, |page| page.contains("grpc_server_call_duration_seconds_count")).await;
+    let page = page::until(gateway.operations(), |page| {
+        page.contains("grpc_server_call_duration_seconds_count")
+    })
+    .await;
     let Some((is_good, output)) = checked("promtool", &["check", "metrics"], &page) else { return };
     // gRFC A66 has given the one name that its lint does not like.
     assert!(is_good, "{output}");
@@ -290,20 +333,6 @@ fn the_documentation_has_every_metric_and_no_other() {
         })
         .collect();
     assert_eq!(told, declared);
-}
-
-/// The page, once it is as it should be.
-async fn told(gateway: &Gateway, is_so: impl Fn(&str) -> bool) -> String {
-    let looked = async {
-        loop {
-            let page = metrics(gateway.operations()).await;
-            if is_so(&page) {
-                return page;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), looked).await.expect("it is not told")
 }
 
 fn read(path: &str) -> String {

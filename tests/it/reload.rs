@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tonic::Code;
 
 use crate::callers::{as_caller, section};
+use crate::partners::info;
 use crate::support::client::Client;
 use crate::support::control::Control;
 use crate::support::process::Process;
@@ -53,6 +54,34 @@ impl Setting {
         while !is_so(&self.partners().await) {
             assert!(begun.elapsed() < Duration::from_secs(20), "{what}: {}", self.partners().await);
             sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Changes the file, and waits until that is in force.
+    async fn change(&self, settings: &str) {
+        let before = self.partners().await["configuration"]["loadTime"].clone();
+        self.write(settings);
+        self.until("it is in force", |told| told["configuration"]["loadTime"] != before).await;
+    }
+
+    /// Makes a call that is answered: its id.
+    async fn answered(&self) -> String {
+        let answer = self.client.call(LIST, json!({})).await.unwrap();
+        answer.metadata.get("x-request-id").unwrap().to_str().unwrap().to_owned()
+    }
+
+    /// Whether the log has a line of the call with this id.
+    fn is_logged(&self, id: &str) -> bool {
+        self.process.log().iter().any(|line| line["request_id"] == id)
+    }
+
+    /// Waits until the log has that line, with this message.
+    async fn until_logged(&self, message: &str, id: &str) {
+        let begun = Instant::now();
+        while !self.logged(message).iter().any(|line| line["request_id"] == id) {
+            let log = || self.process.log();
+            assert!(begun.elapsed() < Duration::from_secs(20), "no {message} {id}: {:?}", log());
+            sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -174,4 +203,29 @@ async fn s5_callers_come_without_a_restart_and_do_not_all_go_with_one_change() {
     assert_eq!(refused.code(), Code::Unauthenticated);
     let left = setting.logged("what has changed here needs a restart");
     assert_eq!(left[0]["keys"], "callers");
+}
+
+/// The line of a call is told while the level has it, and not otherwise.
+#[tokio::test]
+async fn the_logs_level_changes_without_a_restart() {
+    let level = |level: &str| settings(1, &format!("[telemetry]\nlog_level = \"{level}\""));
+    let setting = Setting::new(&level("info")).await;
+    let before = setting.answered().await;
+    setting.until_logged("call answered", &before).await;
+
+    setting.change(&level("warn")).await;
+    let quiet = setting.answered().await;
+    // What is told of a call that comes later: the line would be there by now.
+    let control = Control::of(setting.process.simulators.unwrap());
+    let lost = json!({"partner": "trolley", "times": null, "fault": {"kind": "drop_before"}});
+    control.fault(lost).await;
+    let failed = setting.client.call(LIST, json!({})).await.unwrap_err();
+    control.delete("/_simulator/faults").await;
+    setting.until_logged("call failed", &info(&failed).metadata["request_id"]).await;
+    assert!(!setting.is_logged(&quiet), "{:?}", setting.process.log());
+
+    setting.change(&level("info")).await;
+    let after = setting.answered().await;
+    setting.until_logged("call answered", &after).await;
+    assert!(!setting.is_logged(&quiet), "{:?}", setting.process.log());
 }

@@ -14,6 +14,7 @@ use crate::partners::info;
 use crate::support::client::Answer;
 use crate::support::control::Control;
 use crate::support::gateway::Gateway;
+use crate::support::page;
 
 const READ: &str = "trolley.v1.WebhookService/ListWebhooks";
 const IDEMPOTENT: &str = "trolley.v1.WidgetService/UpdateWidgetConfig";
@@ -208,4 +209,38 @@ async fn r2_r4_a_partner_that_fails_is_not_asked_much_more_often_than_there_are_
     assert!(arrived <= CALLS * 12 / 10 + 10 + 10, "{arrived}");
     pair.control.delete("/_simulator/faults").await;
     assert!(pair.call(READ).await.is_ok(), "the first attempt asks no budget");
+}
+
+/// What operators see of the budget, in PartnerService and in metrics.
+async fn is_told(pair: &Pair, left: u32, repeated: u32, refused: u32) {
+    let rpc = "gateway.v1.PartnerService/GetPartner";
+    let told = pair.gateway.client.call(rpc, json!({"name": "trolley"})).await.unwrap();
+    let budget = &told.reply["retryBudget"];
+    for (field, count) in [("left", left), ("repeated", repeated), ("refused", refused)] {
+        let told = budget[field].as_str().unwrap_or("0");
+        assert_eq!(told, count.to_string(), "{field} of {budget}");
+    }
+    let mut samples = vec![format!(r#"partner_gateway_retry_budget{{partner="trolley"}} {left}"#)];
+    if repeated > 0 {
+        let labels = r#"partner="trolley",reason="503""#;
+        samples.push(format!("partner_gateway_retries_total{{{labels}}} {repeated}"));
+    }
+    page::until_has(pair.gateway.operations(), &samples).await;
+}
+
+#[tokio::test]
+async fn r2_r20_operators_see_what_is_left_of_the_budget() {
+    // Half of the calls, and none besides; the window outlasts the test.
+    let budget = "budget_percent = 50\nbudget_window = '1h'\nbudget_reserve = 0\n";
+    let pair = Pair::new(&format!("{budget}base_delay = '1ms'\n")).await;
+    for _ in 0..8 {
+        pair.call(READ).await.unwrap();
+    }
+    is_told(&pair, 4, 0, 0).await;
+    pair.fault(None, unavailable()).await;
+    for (attempts, left, repeated, refused) in [("3", 2, 2, 0), ("3", 1, 4, 0), ("2", 0, 5, 1)] {
+        let status = pair.call(READ).await.unwrap_err();
+        assert_eq!(info(&status).metadata["attempts"], attempts);
+        is_told(&pair, left, repeated, refused).await;
+    }
 }

@@ -19,6 +19,7 @@ use crate::partners::info;
 use crate::support::client::Client;
 use crate::support::control::Control;
 use crate::support::gateway::Gateway;
+use crate::support::kept::{KEY, create, metrics, sqlite};
 
 const INVITATIONS: &str = "trustist.v1.InvitationService/ListInvitations";
 const WEBHOOKS: &str = "trolley.v1.WebhookService/ListWebhooks";
@@ -302,4 +303,45 @@ async fn s19_the_key_of_a_sub_account_is_read_again() {
     volume.exchange(&[("secret_key", trolley::SUBMERCHANT_SECRET_KEY.to_owned())]);
     sleep(SEEN).await;
     gateway.client.call(WEBHOOKS, request()).await.unwrap();
+}
+
+/// As a missing key is, which the store refuses: the alert is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn s16_s19_a_line_that_is_no_key_is_refused_until_there_are_keys_again() {
+    const NEW: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let keys = |text: &str| [("key", text.to_owned())];
+    let (folder, volume) = (tempfile::tempdir().unwrap(), Volume::new(&keys(KEY)));
+    let gateway = Gateway::simulated(&format!(
+        "[store]\nurl = \"{}\"\nencryption_key_file = \"{}\"\n\
+         [credentials]\nreload_interval = \"50ms\"",
+        sqlite(folder.path()),
+        volume.path("key"),
+    ))
+    .await;
+    create(&gateway.client, "Acme").await.unwrap();
+    let is_told = async |is_refused: u8| {
+        let sample = format!("partner_gateway_keyring_refused {is_refused}\n");
+        let told = async {
+            while !metrics(gateway.operations()).await.contains(&sample) {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(20), told).await;
+        told.unwrap_or_else(|_| panic!("{sample} is not told"));
+    };
+    is_told(0).await;
+    volume.exchange(&keys(&format!("{NEW}\nno key\n{KEY}")));
+    is_told(1).await;
+    create(&gateway.client, "Acme again").await.unwrap();
+    // Those of before are news as well.
+    volume.exchange(&keys(KEY));
+    is_told(0).await;
+    // What is refused for another reason is still refused when it is no key any more.
+    volume.exchange(&keys(NEW));
+    is_told(1).await;
+    volume.exchange(&keys("no key"));
+    sleep(SEEN).await;
+    is_told(1).await;
+    volume.exchange(&keys(&format!("{NEW}\n{KEY}")));
+    is_told(0).await;
 }

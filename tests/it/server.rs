@@ -744,6 +744,7 @@ async fn g31_reflection_can_be_turned_off() {
 }
 
 const READ: &str = "trolley.v1.WebhookService/ListWebhooks";
+const WRITE: &str = "trolley.v1.WebhookService/CreateWebhook";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r15_calls_beyond_the_bound_are_refused_at_once_and_health_is_answered() {
@@ -760,6 +761,12 @@ async fn r15_calls_beyond_the_bound_are_refused_at_once_and_health_is_answered()
     gateway.control().until_arrived("trolley", "/v1/subscriptions").await;
 
     let second = Wire::to(address).call(READ, json!({}), &[]).await;
+    let hook = json!({
+        "action": "NOTIFICATION_ACTION_ALL",
+        "model": "NOTIFICATION_TYPE_PAYMENT",
+        "target": "https://example.com/hook",
+    });
+    let write = Wire::to(address).call(WRITE, hook, &[]).await.error_info().metadata;
     let healthy = health(&channel(address).await, "").await;
     let first = first.await.unwrap();
     let third = Wire::to(address).call(READ, json!({}), &[]).await;
@@ -769,6 +776,9 @@ async fn r15_calls_beyond_the_bound_are_refused_at_once_and_health_is_answered()
         (Code::ResourceExhausted, "OVERLOADED")
     );
     assert_eq!(second.metadata("grpc-retry-pushback-ms"), Some("1000"));
+    // G4: whoever writes is told that nothing was sent.
+    let told = ["partner", "rpc", "outcome", "attempts"].map(|key| write[key].as_str());
+    assert_eq!(told, ["trolley", WRITE, "NOT_SENT", "0"]);
     assert_eq!(healthy.unwrap(), ServingStatus::Serving);
     assert_eq!((first.code(), third.code()), (Code::Ok, Code::Ok));
 }

@@ -1,6 +1,7 @@
 //! Two gateway processes and one quota, over a real Redis (R14): while it works, when it is
 //! gone, and when it is back.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::time::sleep;
 use crate::support::client::Client;
 use crate::support::control::Control;
 use crate::support::process::Process;
+use crate::support::proxy::{Cut, Fault, Proxy, Way};
 use crate::support::redis::Redis;
 
 const RPC: &str = "trustap.v1.OnlineTransactionService/GetCharge";
@@ -30,16 +32,13 @@ struct Setting {
     _folder: TempDir,
 }
 
-/// Two replicas before one partner; `None` if Redis is not installed.
-async fn given() -> Option<Setting> {
-    let redis = Redis::start()?;
-    let folder = tempfile::tempdir().unwrap();
-    let control = Control::start().await;
+/// The configuration of a replica, in a file of this folder.
+fn configuration(redis_url: &str, control: &Control, folder: &TempDir) -> String {
     let file = folder.path().join("gateway.toml");
     let settings = format!(
         r#"
         [shared_limits]
-        redis_url = "{}"
+        redis_url = "{redis_url}"
         replicas = 2
         [partners.trustap]
         base_url = "http://{}/trustap/api/v1"
@@ -49,11 +48,19 @@ async fn given() -> Option<Setting> {
         per = "1s"
         burst = {BURST}
         "#,
-        redis.url(),
         control.address,
     );
     std::fs::write(&file, settings).unwrap();
-    let args = ["--config", file.to_str().unwrap()];
+    file.to_str().unwrap().to_owned()
+}
+
+/// Two replicas before one partner; `None` if Redis is not installed.
+async fn given() -> Option<Setting> {
+    let redis = Redis::start()?;
+    let folder = tempfile::tempdir().unwrap();
+    let control = Control::start().await;
+    let file = configuration(&redis.url(), &control, &folder);
+    let args = ["--config", file.as_str()];
     let processes = [Process::serve(&args, &[]).await, Process::serve(&args, &[]).await];
     let clients =
         [Client::connect(processes[0].grpc).await, Client::connect(processes[1].grpc).await];
@@ -138,6 +145,31 @@ async fn r14_replicas_share_one_quota_and_no_call_fails_when_redis_does() {
     }
     // Each look for a Redis that hangs takes its time.
     assert!(rates[3] <= 1.05 * quota && rates[3] >= 0.7 * quota, "{rates:?}");
+}
+
+/// A server that is gone without a word never says so to its connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn r14_a_redis_that_has_vanished_is_left_for_the_one_in_its_place() {
+    let Some(redis) = Redis::start() else { return };
+    let (folder, control) = (tempfile::tempdir().unwrap(), Control::start().await);
+    let port = redis.url().rsplit_once(':').unwrap().1.trim_end_matches('/').parse().unwrap();
+    let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], port))).await;
+    let file = configuration(&format!("redis://{}", proxy.address), &control, &folder);
+    let process = Process::serve(&["--config", &file], &[]).await;
+    let client = Client::connect(process.grpc).await;
+    let call = || client.call(RPC, json!({"currency": "eur", "price": 10000}));
+    call().await.unwrap();
+    proxy.arm(Some(Cut { way: Way::Answer, after: 0, fault: Fault::Stall }));
+    let told = |text: &str| process.log().iter().any(|line| line["message"] == text);
+
+    let back = async {
+        while !told("Redis is back") {
+            call().await.unwrap();
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), back).await.expect("it is not found");
+    assert!(proxy.seen().has_failed && proxy.connections() >= 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ pub(crate) mod daemon;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod kept;
+pub(crate) mod page;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::partners::info;
+use crate::support::page;
 use crate::support::trustap::Trustap;
 
 const PUT: &str = "gateway.v1.CredentialService/PutCredential";
@@ -69,6 +70,46 @@ async fn o4_a_token_that_the_partner_ends_is_renewed_with_the_rotated_refresh_to
     trustap.call(LIST, json!({"trustapUserId": BUYER_ID})).await;
 
     assert_eq!(token_requests(&trustap).await, before + 1, "renewed once");
+}
+
+/// R20: what the alert on tokens stands on. A user's grant that is not good is not among what
+/// it asks for.
+#[tokio::test]
+async fn r20_token_requests_by_grants_are_counted_by_how_they_end() {
+    let trustap = Trustap::start().await;
+    let counted = |[issued, failed, refused, ended]: [u32; 4]| {
+        let ends = [("issued", issued), ("failed", failed), ("refused", refused), ("ended", ended)];
+        ends.map(|(end, count)| {
+            let labels = format!(r#"partner="trustap",outcome="{end}""#);
+            format!("partner_gateway_token_requests_total{{{labels}}} {count}")
+        })
+    };
+    let told = async |ends| drop(page::until_has(trustap.0.operations(), &counted(ends)).await);
+    told([0, 0, 0, 0]).await;
+    grant(&trustap, SELLER_ID).await;
+    trustap.call(LIST, json!({"trustapUserId": SELLER_ID})).await;
+    told([2, 0, 0, 0]).await;
+
+    let refused = async |grant: Value| {
+        let request = json!({"partner": "trustap", "account": BUYER_ID, "userGrant": grant});
+        trustap.0.client.call(PUT, request).await.unwrap_err().code()
+    };
+    let unknown = json!({"refreshToken": "unknown"});
+    assert_eq!(refused(unknown.clone()).await, Code::InvalidArgument);
+    let body = json!({"error": "invalid_client"});
+    for (fault, code) in [
+        (json!({"kind": "status", "status": 502}), Code::Unavailable),
+        (json!({"kind": "status", "status": 401, "body": body}), Code::Internal),
+    ] {
+        let rule = json!({"partner": "trustap", "path": TOKEN_PATH, "fault": fault});
+        trustap.0.control().fault(rule).await;
+        assert_eq!(refused(unknown.clone()).await, code);
+    }
+    told([2, 1, 1, 1]).await;
+    // They are users' tokens: the partner has none of the client's own to show.
+    let state = json!({"name": "trustap"});
+    let state = trustap.0.client.call("gateway.v1.PartnerService/GetPartner", state).await;
+    assert!(state.unwrap().reply.get("token").is_none());
 }
 
 /// The editions differ on who may do what, and the partner is the judge.

@@ -7,7 +7,6 @@ that core does.
 
 import argparse
 import json
-import time
 
 import grpc
 
@@ -32,11 +31,9 @@ def main():
     parser.add_argument("address")
     parser.add_argument("rpc", help="package.Service/Method")
     parser.add_argument("message", help="the encoded request in hexadecimal")
-    parser.add_argument("--metadata", action="append", default=[], help="name=value")
     arguments = parser.parse_args()
 
     options = [("grpc.enable_retries", 1), ("grpc.service_config", json.dumps(CONFIG))]
-    metadata = [tuple(pair.split("=", 1)) for pair in arguments.metadata]
     with grpc.insecure_channel(arguments.address, options=options) as channel:
         grpc.channel_ready_future(channel).result(timeout=10)
         call = channel.unary_unary(
@@ -44,20 +41,16 @@ def main():
             request_serializer=lambda message: message,
             response_deserializer=lambda message: message,
         )
-        start = time.monotonic()
         try:
-            _, ended = call.with_call(
-                bytes.fromhex(arguments.message), timeout=20, metadata=metadata
-            )
+            _, ended = call.with_call(bytes.fromhex(arguments.message), timeout=20)
         except grpc.RpcError as error:
             ended = error
-        elapsed = time.monotonic() - start
         told = {
             name: value
             for name, value in [*ended.initial_metadata(), *ended.trailing_metadata()]
             if isinstance(value, str)
         }
-    print(json.dumps({"code": ended.code().name, "seconds": elapsed, "metadata": told}))
+    print(json.dumps({"code": ended.code().name, "metadata": told}))
 
 
 main()

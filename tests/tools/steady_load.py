@@ -1,7 +1,7 @@
 """Plain callers for tests: unary calls at a steady rate over gRPC's own library, spread over
 all addresses, without a retry policy, without waiting for a server and with the library's
 defaults otherwise. They go on until the input ends; then one line of JSON tells how many
-calls ended with which code, and what the first failures said.
+calls ended with which code, what the first failures said, and at which rate calls began.
 """
 
 import argparse
@@ -46,9 +46,9 @@ def main():
         call.add_done_callback(lambda call, start=start: ended(call, start))
         count += 1
         time.sleep(max(0.0, begin + count / arguments.rate - time.monotonic()))
+    seconds = time.monotonic() - begin
     for _ in range(count):
         pending.acquire()
-    seconds = time.monotonic() - begin
     result = {"codes": codes, "failures": failures, "rate": count / seconds, "slowest": slowest[0]}
     print(json.dumps(result), flush=True)
 

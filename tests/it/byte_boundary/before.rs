@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tonic::Code;
 
 use super::partner::{Partner, Tls};
-use super::{EFFECTS, Effect, attempts, outcome, settings};
+use super::{EFFECTS, Effect, FAULTS, attempts, outcome, settings};
 use crate::support::gateway::Gateway;
 use crate::support::proxy::{Cut, Proxy, Way};
 
@@ -61,7 +61,7 @@ async fn r6_nothing_is_sent_to_a_server_that_is_not_trusted() {
     let url = format!("https://{}", partner.address);
     let trusted = format!("root_ca_file = '{}'", other.root_ca_file.display());
     assert_not_sent("wrong authority", &url, &trusted).await;
-    assert_eq!(partner.take_acted(), 0);
+    assert_eq!(partner.take_acted().await, 0);
 }
 
 #[tokio::test]
@@ -71,28 +71,32 @@ async fn r6_nothing_is_sent_before_tls_is_there() {
     assert_not_sent("no handshake", &url, "").await;
 }
 
-/// One handshake that fails is no reason to fail a call, whatever its effect.
+/// One handshake that fails is no reason to fail a call, whatever its effect, and whatever
+/// would have been spoken after it.
 #[tokio::test]
 async fn r6_a_handshake_that_fails_once_is_made_again_for_every_class() {
-    let tls = Tls::new();
-    let partner = Partner::start(Some(&tls)).await;
-    let proxy = Proxy::start(partner.address).await;
-    let url = format!("https://{}", proxy.address);
-    let trusted = format!("root_ca_file = '{}'", tls.root_ca_file.display());
-    let gateway = Gateway::configured(&settings(&url, &trusted, STALLED)).await;
-    for effect in EFFECTS {
-        for fault in super::FAULTS {
-            for (way, after) in [(Way::Request, 0), (Way::Request, 20), (Way::Answer, 500)] {
-                proxy.quiesce().await;
-                partner.take_acted();
-                proxy.arm(Some(Cut { way, after, fault }));
-                let (rpc, request) = effect.call();
+    for tls in [Tls::new(), Tls::with_http2()] {
+        let partner = Partner::start(Some(&tls)).await;
+        let proxy = Proxy::start(partner.address).await;
+        let url = format!("https://{}", proxy.address);
+        let trusted = format!("root_ca_file = '{}'", tls.root_ca_file.display());
+        let gateway = Gateway::configured(&settings(&url, &trusted, STALLED)).await;
+        for effect in EFFECTS {
+            for fault in FAULTS {
+                for (way, after) in [(Way::Request, 0), (Way::Request, 20), (Way::Answer, 500)] {
+                    proxy.quiesce().await;
+                    partner.take_acted().await;
+                    proxy.arm(Some(Cut { way, after, fault }));
+                    let (rpc, request) = effect.call();
 
-                let told = gateway.client.call(rpc, request).await;
+                    let told = gateway.client.call(rpc, request).await;
 
-                let what = format!("{effect:?} {fault:?} {way:?} {after}: {told:?}");
-                assert!(told.is_ok(), "{what}");
-                assert_eq!((attempts(&told), partner.take_acted()), (2, 1), "{what}");
+                    let spoken = partner.spoken();
+                    let what = format!("{effect:?} {fault:?} {way:?} {after} {spoken:?}: {told:?}");
+                    assert!(told.is_ok(), "{what}");
+                    let acted = partner.take_acted().await;
+                    assert_eq!((attempts(&told), acted), (2, 1), "{what}");
+                }
             }
         }
     }

@@ -1,54 +1,30 @@
 //! A collector of another project's making, and what it was sent.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::daemon;
+use super::tool::Tool;
 
 /// A running collector; it ends with the test.
 #[derive(Debug)]
 pub(crate) struct Collector {
     pub(crate) port: u64,
     told: Arc<Mutex<Vec<Value>>>,
-    child: Child,
-    _input: ChildStdin,
-}
-
-/// Python with the packages of `tests/tools/requirements.txt`; none if it is missing.
-pub(crate) fn python() -> Option<PathBuf> {
-    let python = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.tools/venv/bin/python"));
-    if !python.is_file() {
-        daemon::missing(".tools/venv");
-        return None;
-    }
-    Some(python)
 }
 
 // === impl Collector ===
 
 impl Collector {
     /// Starts one; `None` if its packages are not installed.
-    pub(crate) fn start(args: &[&str]) -> Option<Self> {
-        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/otlp_receiver.py");
-        let mut command = Command::new(python()?);
-        command.arg(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let input = child.stdin.take().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        let told = Arc::<Mutex<Vec<Value>>>::default();
-        let all = Arc::clone(&told);
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                all.lock().unwrap().push(serde_json::from_str(&line).unwrap());
-            }
-        });
-        Some(Self { port: first["port"].as_u64().unwrap(), told, child, _input: input })
+    pub(crate) async fn start(args: &[&str]) -> Option<Self> {
+        let mut tool = Tool::start("otlp_receiver.py", args)?;
+        let first = tool.next().await.expect("it ended instead of listening");
+        Some(Self { port: first["port"].as_u64().unwrap(), told: tool.collect() })
     }
 
     /// Everything that it was sent.
@@ -71,13 +47,6 @@ impl Collector {
         let limit = Duration::from_secs(20);
         let found = tokio::time::timeout(limit, looked).await;
         assert!(found.is_ok(), "the collector was not sent {what}: {:#?}", self.told());
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

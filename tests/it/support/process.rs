@@ -29,6 +29,8 @@ pub(crate) struct Process {
     pub(crate) simulators: Option<SocketAddr>,
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
+    /// The rest of the log, while it is not read.
+    unread: Option<BufReader<ChildStderr>>,
 }
 
 /// The program with these arguments, and of the gateway's variables these only.
@@ -83,6 +85,12 @@ impl Process {
         Self::started(command(&args, &[&FREE, environment].concat())).await
     }
 
+    /// The same, but its log is read no further than that, until [`read`](Self::read).
+    pub(crate) async fn serve_unread(args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let args = [&["serve"], args].concat();
+        Self::started_unread(command(&args, &[&FREE, environment].concat())).await
+    }
+
     /// The same with files that cannot grow beyond this many bytes, as on a full disk.
     pub(crate) async fn serve_limited(args: &[&str], bytes: u64) -> Self {
         let program = env!("CARGO_BIN_EXE_partner-gateway");
@@ -102,7 +110,13 @@ impl Process {
         Self::started(command).await
     }
 
-    async fn started(mut command: Command) -> Self {
+    async fn started(command: Command) -> Self {
+        let mut process = Self::started_unread(command).await;
+        process.read();
+        process
+    }
+
+    async fn started_unread(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut before = Vec::new();
@@ -115,21 +129,26 @@ impl Process {
             }
         };
         let address = |key: &str| serving[key].as_str().map(|text| text.parse().unwrap());
-        let log = Arc::new(Mutex::new(before));
-        let all = Arc::clone(&log);
+        Self {
+            grpc: address("grpc").unwrap(),
+            operations: address("operations").unwrap(),
+            simulators: address("simulators"),
+            child,
+            log: Arc::new(Mutex::new(before)),
+            unread: Some(lines),
+        }
+    }
+
+    /// Reads its log from now on.
+    pub(crate) fn read(&mut self) {
+        let Some(mut lines) = self.unread.take() else { return };
+        let all = Arc::clone(&self.log);
         #[expect(clippy::disallowed_methods, reason = "it ends with the process")]
         tokio::spawn(async move {
             while let Some(line) = next(&mut lines).await {
                 all.lock().unwrap().push(line);
             }
         });
-        Self {
-            grpc: address("grpc").unwrap(),
-            operations: address("operations").unwrap(),
-            simulators: address("simulators"),
-            child,
-            log,
-        }
     }
 
     pub(crate) fn id(&self) -> u32 {

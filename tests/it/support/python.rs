@@ -12,7 +12,7 @@ pub(crate) fn python() -> Option<PathBuf> {
     if python.is_file() {
         return Some(python);
     }
-    daemon::missing("grpcio (scripts/tools installs it)");
+    daemon::missing(".tools/venv");
     None
 }
 

@@ -1,6 +1,7 @@
 //! A program of `tests/tools`, in Python, that tells each thing on a line of JSON.
 
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::collector::python;
+use super::python::python;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -46,6 +47,22 @@ impl Tool {
             told.push(line);
         }
         assert!(self.child.wait().await.unwrap().success(), "{told:?}");
+        told
+    }
+
+    /// Everything that it tells from now on, as it comes. It runs as long as the test does.
+    pub(crate) fn collect(self) -> Arc<Mutex<Vec<Value>>> {
+        let Self { child, mut lines } = self;
+        let told = Arc::<Mutex<Vec<Value>>>::default();
+        let all = Arc::clone(&told);
+        #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+        tokio::spawn(async move {
+            // The end of its input would be its end.
+            let _child = child;
+            while let Ok(Some(line)) = lines.next_line().await {
+                all.lock().unwrap().push(serde_json::from_str(&line).unwrap());
+            }
+        });
         told
     }
 }
