@@ -43,9 +43,12 @@ const WRITABLE: &str = "var/lib/partner-gateway";
 
 const CONFIG: [&str; 2] = ["--config", "/etc/partner-gateway/gateway.toml"];
 
-/// How long it may take until it serves, and how many bytes of memory it may have then.
+/// How long it may take until it serves.
 const SOON: Duration = Duration::from_millis(150);
-const SMALL: u64 = 25 * 1024 * 1024;
+/// How many bytes of memory it may have when idle, as it is shipped (`dist`), and as CI has
+/// time to build it: what is not built small has more pages.
+const SMALL: u64 = 25_000_000;
+const NOT_SO_SMALL: u64 = 32_000_000;
 /// How often it is started: what else a machine does makes a start slower, and never faster.
 const STARTS: usize = 3;
 /// Until all that a start leaves behind has been done.
@@ -276,6 +279,7 @@ async fn the_program_is_there_soon_takes_little_memory_and_goes_soon() {
     let largest = lives.iter().map(|life| life.idle).max().unwrap();
     println!("SERVING after {soonest:?}, {largest} bytes when idle: {lives:?}");
     assert!(soonest < SOON, "{lives:?}");
-    assert!(largest < SMALL, "{lives:?}");
+    let is_shipped = std::env::var("IMAGE_PROFILE").is_ok_and(|profile| profile == "dist");
+    assert!(largest < if is_shipped { SMALL } else { NOT_SO_SMALL }, "{lives:?}");
     assert!(lives.iter().all(|life| life.drain < Duration::from_secs(1)), "{lives:?}");
 }
