@@ -184,6 +184,8 @@ fn client(settings: &Settings) -> Result<Client, Problem> {
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(POOL_SIZE)
         .http2_max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        // Idle ones too: a request must not be the first to notice that a connection is dead.
+        .http2_keep_alive_while_idle(true)
         .http2_keep_alive_interval(ping)
         .http2_keep_alive_timeout(ping);
     let builder = match settings.http2_prior_knowledge {
